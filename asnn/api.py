@@ -200,12 +200,19 @@ def export_nir(
     return exporters.export_nir(found, path, samples=chosen, **options)
 
 
-def verify(source: Source, path: Path | str, *, samples: Samples | int = SAMPLES) -> Any:
-    """Compare an exported file with a network; the report's `verified` says whether they agree.
+def verify(
+    source: Source,
+    path: Path | str,
+    *,
+    samples: Samples | int = SAMPLES,
+    dt: float | None = None,
+) -> Any:
+    """Compare a file with a network; the report's `verified` says whether they agree.
 
     Args:
         source, samples: as `export_onnx` takes them.
-        path: an `.onnx` or `.nir` file.
+        path: an `.onnx` or `.nir` file, of asnn or of another tool.
+        dt: length of a step in seconds, of a NIR file of another tool that does not state it.
 
     Raises:
         DataError: the file is damaged, or not of this network.
@@ -217,7 +224,7 @@ def verify(source: Source, path: Path | str, *, samples: Samples | int = SAMPLES
             why="a file and a network are compared on them",
             remedy="leave samples out, or give their number or an asnn.exporters.Samples",
         )
-    return exporters.verify(found, Path(path), chosen)
+    return exporters.verify(found, Path(path), chosen, dt=dt)
 
 
 def _resolve(

@@ -9,11 +9,26 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import DataError
+from ..formats.array_headers import read_array_headers
 from ..formats.arrays import read_npy, read_npz
 from ..formats.files import check_file
 from .source import Samples
 
 UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+def has_frames(path: Path, shape: tuple[int, ...]) -> bool:
+    """Return whether the samples of a file have an axis of steps, `[N, T, *shape]`.
+
+    Args:
+        path: the file, whose values are not read.
+        shape: of one image or frame.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    ranks = [len(each.shape) for each in read_array_headers(path) if each.name in ("", "images")]
+    return ranks == [2 + len(shape)]
 
 
 def load_samples(path: Path, shape: tuple[int, ...], number: int) -> Samples:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from ..coding.base import FIRST_CHOICE
@@ -198,6 +199,9 @@ def _dt(
     if decided is not None:
         notes.append(f"dt is {decided:g} s, tau / r of all neurons: each adds its input as it is")
         return decided
+    if rule.r_of_if and (of_if := _dt_of_if(graph)) is not None:
+        notes.append(f"dt is {of_if:g} s, 1 / r of all IF, as {semantics} writes it")
+        return of_if
     if not needs_dt(graph):
         return 1e-4  # nothing depends on it
     kinds = {type(node).__name__ for node in graph.nodes.values()} - {"Input", "Output"}
@@ -210,6 +214,13 @@ def _dt(
     )
 
 
+def _dt_of_if(graph: nir.NIRGraph) -> float | None:
+    """Return 1 / r of the neurons IF, if they all have the same; None otherwise."""
+    nodes = (node for node in graph.nodes.values() if type(node).__name__ == "IF")
+    found = {float(r) for node in nodes for r in np.ravel(node.r)}  # type: ignore[attr-defined]
+    return 1 / r if len(found) == 1 and (r := found.pop()) > 0 else None
+
+
 def _require_network(path: Path, about: NirDescription, dt: float, semantics: str) -> None:
     """Refuse a file whose nodes do not fit each other.
 
@@ -218,8 +229,7 @@ def _require_network(path: Path, about: NirDescription, dt: float, semantics: st
     """
     options = {"nodes": about.nodes, "edges": about.edges, "dt": dt, "semantics": semantics}
     try:
-        with torch.device("meta"):
-            trial_shapes(options)
+        trial_shapes(options)
     except ConfigError as error:
         why = f"{error.what}: {error.why}" if error.why else error.what
         raise DataError(f"{path} is no network", why=why, remedy=error.remedy) from error
@@ -229,7 +239,7 @@ def _data(document: dict[str, Any]) -> DataSet | None:
     """Return the data that a document names, if any."""
     if document["data"].get("name", NO_DATA) == NO_DATA:
         return None
-    return check_recipe({"data": document["data"]}).data.load()
+    return check_recipe({"data": document["data"]}, source="the import").data.load()
 
 
 def _sample(
@@ -279,8 +289,13 @@ def _product(shape: Sequence[int]) -> int:
 
 
 def _stated_steps(graph: nir.NIRGraph) -> int | None:
-    """Return the number of steps that the metadata of an export of asnn state."""
-    found = (graph.metadata or {}).get("steps")
+    """Return the number of steps that the metadata of an export of asnn state; 1 if all of them are
+    channels of one."""
+    about = graph.metadata or {}
+    runs = about.get("runs")
+    if (runs.decode() if isinstance(runs, bytes) else str(runs)).startswith("once, on all steps"):
+        return 1
+    found = about.get("steps")
     try:
         return int(found) if found is not None and int(found) > 0 else None
     except (TypeError, ValueError):

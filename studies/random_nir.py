@@ -155,7 +155,10 @@ class Maker:
                 if kind == "I":
                     return nir.I(r)
                 return nir.IF(r, v_threshold=full(threshold), v_reset=full(reset))
-        of_membrane = {"r": full(self.several(0.5, 2.0, size)), "v_leak": full(leak)}
+        of_membrane: dict[str, Any] = {
+            "r": full(self.several(0.5, 2.0, size)),
+            "v_leak": full(leak),
+        }
         if kind == "LI":
             return nir.LI(tau=full(tau()) * step, **of_membrane)
         syn, mem = full(tau()) * step, full(tau()) * step

@@ -79,10 +79,10 @@ def import_file(
     from ...records.import_nir import import_nir
 
     require_package("nir", "an import of NIR")
-    if path.suffix != ".nir":
+    if path.suffix == ".onnx":
         raise ConfigError(
             f"{path} is not a NIR file by its name",
-            why="`asnn import` reads .nir",
+            why="`asnn import` reads NIR alone",
             remedy="`asnn predict` and `asnn inspect` read .onnx files as they are",
         )
     if out is not None:

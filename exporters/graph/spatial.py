@@ -91,6 +91,13 @@ class Pool(Stateless):
         image = image_of(self, inputs)
         out = self._sizes(image)
         self._require(min(out) > 0, image, "an image as large as its window")
+        for number, (size, kernel, stride, padding, dilation) in zip(
+            out, self._axes(image), strict=True
+        ):  # a maximum over padding alone is -inf, or the lowest number
+            first = np.arange(number)[:, None] * stride - padding
+            taps = first + np.arange(kernel) * dilation
+            inside = ((taps >= 0) & (taps < size)).any(1)
+            self._require(bool(inside.all()), image, "an image that every window meets")
         return (image[0], *out)
 
     def is_binary(self, inputs: list[bool]) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...formats.execution_order import Edge, execution_order, flattened
 from ..nir.nodes import DT
-from .wiring import delayed_by_list, delayed_in_depth, depth_first
+from .wiring import delayed_in_depth, depth_first, wired_by_list
 
 
 class FlatGraph:
@@ -27,7 +27,7 @@ class FlatGraph:
         in_edges: the number of edges into each node.
         delayed: edges that carry the step before, see `execution_order`.
         nested: whether it has nested graphs.
-        early: the nested graphs that are listed before a node that they read.
+        early: the nested graphs that importers by nirtorch meet before a node that they read.
     """
 
     def __init__(self, graph: nir.NIRGraph) -> None:
@@ -42,10 +42,11 @@ class FlatGraph:
 
 
 def _early(graph: nir.NIRGraph) -> list[str]:
-    place = {name: i for i, name in enumerate(graph.nodes)}
-    place |= {name: -1 for name, node in graph.nodes.items() if isinstance(node, nir.Input)}
-    found = [b for a, b in graph.edges if place[a] >= place[b]]
-    return [name for name in found if isinstance(graph.nodes[name], nir.NIRGraph)]
+    kinds = {name: type(node).__name__ for name, node in graph.nodes.items()}
+    if "NIRGraph" not in kinds.values():
+        return []
+    waited = wired_by_list(kinds, [(a, b) for a, b in graph.edges]).waited
+    return sorted(name for name in waited if kinds[name] == "NIRGraph")
 
 
 Words = Iterator[str]
@@ -88,8 +89,8 @@ def _of_nodes(kind: str, what: str, has: Callable[[Any], Any]) -> Feature:
     return Feature(f"{kind} with {what}", found)
 
 
-def _several(*fields: str) -> Callable[[Any], bool]:
-    return lambda node: any(np.unique(getattr(node, each)).size > 1 for each in fields)
+def _several(name: str) -> Callable[[Any], bool]:
+    return lambda node: np.unique(getattr(node, name)).size > 1
 
 
 def _nonzero(name: str) -> Callable[[Any], bool]:
@@ -111,17 +112,24 @@ def _neurons(kind: str, *times: str) -> Iterator[Feature]:
     for each in times:
         word = "τ" if each == "tau" else f"τ{each[3:]}"
         yield _of_nodes(kind, f"several {word}", _several(each))
-        yield _of_nodes(kind, f"{word} = dt", _in_steps(each, 1.0))
-        yield _of_nodes(kind, f"{word} below dt", _in_steps(each, None))
+        yield _of_nodes(kind, f"{word} = dt", _one_step(each))
+        yield _of_nodes(kind, f"{word} below dt", _below_one_step(each))
 
 
-def _in_steps(name: str, steps: float | None) -> Callable[[Any], bool]:
+def _one_step(name: str) -> Callable[[Any], bool]:
+    return lambda node: bool(np.any(_is_dt(getattr(node, name))))
+
+
+def _below_one_step(name: str) -> Callable[[Any], bool]:
     def has(node: Any) -> bool:
-        ratio = getattr(node, name) / DT
-        equal = np.isclose(ratio, 1, rtol=1e-6)
-        return bool(np.any(equal if steps else (ratio < 1) & ~equal))
+        tau = getattr(node, name)
+        return bool(np.any((tau < DT) & ~_is_dt(tau)))
 
     return has
+
+
+def _is_dt(tau: Any) -> Any:
+    return np.isclose(tau / DT, 1, rtol=1e-6)
 
 
 def _standard_r(node: Any) -> bool:
@@ -165,7 +173,7 @@ def _loops(graph: FlatGraph) -> Words:
 def _listed_otherwise(graph: FlatGraph) -> Words:
     if not graph.delayed:
         return
-    for source, target in sorted(delayed_by_list(graph.kinds, graph.edges) ^ graph.delayed):
+    for source, target in sorted(wired_by_list(graph.kinds, graph.edges).delayed ^ graph.delayed):
         yield f"the edge from {source!r} to {target!r}, in a loop whose nodes are listed otherwise"
 
 

@@ -96,12 +96,17 @@ def _layers() -> Iterator[Probe]:
     flat, image, series = noise(4), noise(2, 6, 6), noise(2, 9)
 
     def conv(*shape: int, **changes: Any) -> nir.Conv2d:
-        fields = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
+        fields: dict[str, Any] = {
+            "stride": (1, 1),
+            "padding": (1, 1),
+            "dilation": (1, 1),
+            "groups": 1,
+        }
         fields |= {"bias": weights(shape[0]), "weight": weights(*shape), **changes}
         return nir.Conv2d(input_shape=(6, 6), **fields)
 
     def conv1d(*shape: int, **changes: Any) -> nir.Conv1d:
-        fields = {"stride": 1, "padding": 1, "dilation": 1, "groups": 1}
+        fields: dict[str, Any] = {"stride": 1, "padding": 1, "dilation": 1, "groups": 1}
         fields |= {"bias": weights(shape[0]), "weight": weights(*shape), **changes}
         return nir.Conv1d(input_shape=9, **fields)
 
@@ -200,7 +205,7 @@ def _neurons() -> Iterator[Probe]:
         ("I", nir.I(r=full(some) / step)),
     ]
     for tau, r, leak in ((2.0, 1.0, 0.0), (DIFFERENT, some, other)):
-        of_both = {"r": full(r), "v_leak": full(leak)}
+        of_both: dict[str, Any] = {"r": full(r), "v_leak": full(leak)}
         nodes.append(("LI", nir.LI(tau=full(tau) * step, **of_both)))
         times = {"tau_syn": full(2.0) * step, "tau_mem": full(tau) * step}
         nodes.append(("CubaLI", nir.CubaLI(**times, **of_both, w_in=full(2.0))))

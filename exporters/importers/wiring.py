@@ -7,11 +7,24 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 Edge = tuple[str, str]
 
 
-def delayed_by_list(nodes: Mapping[str, str], edges: Sequence[Edge]) -> frozenset[Edge]:
+class Listed(NamedTuple):
+    """What `nirtorch.nir_to_torch` does.
+
+    Attributes:
+        delayed: edges that carry the step before.
+        waited: nodes that it met before their sources.
+    """
+
+    delayed: frozenset[Edge]
+    waited: frozenset[str]
+
+
+def wired_by_list(nodes: Mapping[str, str], edges: Sequence[Edge]) -> Listed:
     """Return the delayed edges of `nirtorch.nir_to_torch`: SpikingJelly and snnTorch.
 
     It takes the nodes in the order of the file. A node waits for its sources, except for those that
@@ -27,7 +40,7 @@ def delayed_by_list(nodes: Mapping[str, str], edges: Sequence[Edge]) -> frozense
         sources[target].append(source)
         readers[source].append(target)
     inputs = [name for name, kind in nodes.items() if kind == "Input"]
-    done, delayed = set(inputs), set()
+    done, delayed, waited = set(inputs), set(), set()
     waiting = deque(name for name in nodes if name not in done)
     passed = 0  # nodes that had to wait, one after another
     while waiting and passed <= len(waiting):
@@ -36,12 +49,13 @@ def delayed_by_list(nodes: Mapping[str, str], edges: Sequence[Edge]) -> frozense
         own = _reached(readers, name) if missing else set()
         if missing and (len(sources[name]) == 1 or not own.issuperset(missing)):
             waiting.append(name)
+            waited.add(name)
             passed += 1
             continue
         delayed |= {(source, name) for source in missing}
         done.add(name)
         passed = 0
-    return frozenset(delayed)
+    return Listed(frozenset(delayed), frozenset(waited))
 
 
 def _reached(readers: Mapping[str, Sequence[str]], name: str) -> set[str]:

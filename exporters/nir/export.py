@@ -22,11 +22,11 @@ from ..paths import ExportPaths, discarded_on_failure, unverified_path
 from ..source import ExportSource, Samples
 from ..timing.network import refuse_times
 from ..verification.compare import Report, compare, not_run
-from ..verification.simulators import MAX_NODES, SIMULATORS
+from ..verification.simulators import MAX_NODES, MAX_VALUES, SIMULATORS
 from ..verification.structure import nir_differences
 from .checks import checks_of_nir, driven_nir
 from .cuba import cuba_graph, export_cuba, verify_cuba
-from .file import write_golden, write_nir
+from .file import size_of, write_golden, write_nir
 from .given import FORM, check_given, export_given
 from .lif import approximated, build_lif, inexact_layers
 from .nodes import DT
@@ -115,7 +115,7 @@ def export_nir(
         elif not _is_run(name, graph, target):
             notes.append(
                 f"{name} could run it and is left out: its importer would take long for "
-                f"{len(graph.nodes):,} nodes; --target {name} runs it"
+                f"{len(graph.nodes):,} nodes of {size_of(graph):,} values; --target {name} runs it"
             )
     if not exact:
         reasons = [f"{name}: {problems(graph, each)[0]}" for name, each in TARGETS.items()]
@@ -159,7 +159,7 @@ def verify_nir(
     """Compare a NIR file with the network, in our interpreter and in installed simulators.
 
     Simulators that would not run the file exactly are left out. So are all but `target` for graphs
-    of more than `MAX_NODES` nodes, which they import slowly.
+    of more than `MAX_NODES` nodes or `MAX_VALUES` values, which they import slowly.
 
     Args:
         source: the network, with the graph that the file is compared with.
@@ -232,7 +232,7 @@ def check_nir(source: ExportSource, path: Path, samples: Samples, *, structure: 
 
 def _is_run(name: str, graph: nir.NIRGraph, target: str | None) -> bool:
     """Return whether a simulator runs a graph of this size; the target always runs it."""
-    return name == target or len(graph.nodes) <= MAX_NODES
+    return name == target or (len(graph.nodes) <= MAX_NODES and size_of(graph) <= MAX_VALUES)
 
 
 def _nir_graph(graph: Graph, form: NirForm, approximates: bool) -> nir.NIRGraph:

@@ -48,6 +48,12 @@ def content_of(node: nir.NIRNode) -> dict[str, Any]:
     return _fields(node) if plain else node.to_dict()
 
 
+def size_of(graph: nir.NIRGraph) -> int:
+    """Return the number of values in all nodes, of equal arrays too."""
+    arrays = (each for node in graph.nodes.values() for each in vars(node).values())
+    return sum(each.size for each in arrays if isinstance(each, np.ndarray))
+
+
 def _fields(node: nir.NIRNode) -> dict[str, Any]:
     names = [each.name for each in dataclasses.fields(node)]
     kept = [name for name in names if name not in ("input_type", "output_type")]

@@ -1,12 +1,12 @@
-"""A network in NIR with one LIF or CubaLIF node a layer, where exact.
+"""A network in NIR with one LIF, IF or CubaLIF node a layer, where exact.
 
 A LIF node has one time constant for all steps and resets to a value:
 
     v ← v + dt/τ (r x - v)      H(v - v_threshold)      v ← 0 where it fires
 
 It equals v_t = leak v_{t-1} + gain x_t for τ = dt / (1 - leak), with gain / (1 - leak) folded into
-the weights before it (r = 1), if the schedule is constant and the reset is to zero. A CubaLIF node
-has a synaptic current before it:
+the weights before it (r = 1), if the schedule is constant and the reset is to zero. Without leak
+(leak = 1) an IF node with r = 1 / dt computes v ← v + x. A CubaLIF node has a synaptic current:
 
     i ← i + dt/τ_syn (w_in x - i)
 
@@ -101,7 +101,7 @@ def _inexact_because(node: Neuron, steps: int) -> list[str]:
     for what, decay in decays.items():
         if (decay != decay[0]).any():
             found.append(f"its {what} differs between channels, which no importer reads correctly")
-        elif not 0 <= decay[0] < 1:
+        elif not 0 <= decay[0] < 1 and not (decay[0] == 1 and node.synapse is None):
             why = "is not a decay: it must be 0 or more, and below 1"
             found.append(f"its {what} {decay[0]:.4g} {why}")
     if not (node.threshold > 0).all():
@@ -178,9 +178,11 @@ class _LifGraph:
         for node in self.graph.nodes:
             self.values[node.name] = self.layer(node)
         end = self.graph.nodes[-1]
-        last = self.values[end.name][0]
-        if isinstance(end, Cells):
-            last = self.builder.cells(end.name, self.graph.shapes[end.inputs[0]], last)
+        images = isinstance(end, Cells)
+        shape = self.graph.shapes[end.inputs[0] if images else end.name]
+        last = self.builder.one(f"{end.name}_sum", shape, self.values[end.name])
+        if images:
+            last = self.builder.cells(end.name, shape, last)
         shape = np.array(self.graph.output_shape)
         self.builder.add(OUTPUT, nir.Output({"output": shape}), last)
         return self.builder.finish(metadata)
@@ -203,8 +205,8 @@ class _LifGraph:
 
     def input_factor(self, node: Neuron) -> Array:
         """Return the factor of a neuron's input, in units of `unit`: gain / (1 - leak), or the gain
-        of a CubaLIF."""
-        rest = 1 if node.synapse is not None else 1 - self.leak(node)
+        of a CubaLIF or IF."""
+        rest = 1 if node.synapse is not None or self.leak(node) == 1 else 1 - self.leak(node)
         return (node.gain[0] / rest / self.unit(node)).astype(np.float32)
 
     def leak(self, node: Neuron) -> np.float32:
@@ -272,15 +274,14 @@ class _LifGraph:
             sources = (self.builder.add(name, made, *sources),)
         return name
 
-    def neuron(self, node: Neuron) -> nir.LIF | nir.CubaLIF:
+    def neuron(self, node: Neuron) -> nir.LIF | nir.IF | nir.CubaLIF:
         ones = np.ones(self.graph.shapes[node.name], np.float32)
         level = node.threshold[0, 0] / self.unit(node)[0]
         rest = 1 - float(self.leak(node))
-        of_both = {
-            "v_leak": ones * 0,
-            "v_threshold": ones * np.float32(level),
-            "v_reset": ones * 0,
-        }
+        at = {"v_threshold": ones * np.float32(level), "v_reset": ones * 0}
+        if rest == 0:
+            return nir.IF(r=ones / np.float32(DT), **at)
+        of_both = {"v_leak": ones * 0, **at}
         tau = ones * np.float32(DT / rest)
         if node.synapse is None:
             return nir.LIF(tau=tau, r=ones, **of_both)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from ..graph.ir import INPUT, Filter, Graph, Neuron, Node, Reshape
+from ..graph.ir import INPUT, Array, Filter, Graph, Neuron, Node, Reshape
 from ..source import ExportSource, NetworkOutput, Samples
 
 
@@ -18,7 +18,8 @@ def with_synapses(graph: Graph) -> Graph:
 
     is the neuron with the synapse α and the gain gain·gain'. A filter with several poles, another
     start than 0, or other readers stays as it is, and so does one before a neuron that is recurrent
-    without a synapse: the spikes that it feeds back do not pass the filter.
+    without a synapse: the spikes that it feeds back do not pass the filter. Both must decay, alike
+    in all channels.
     """
     nodes = {node.name: node for node in graph.nodes}
     readers = Counter(name for node in graph.nodes for name in node.inputs)
@@ -30,7 +31,8 @@ def with_synapses(graph: Graph) -> Graph:
             continue
         plain = node.recurrent is None and node.synapse is None
         at_rest = before.start is None or not before.start.any()
-        if plain and at_rest and len(before.poles) == 1 and readers[before.name] == 1:
+        decays = len(before.poles) == 1 and _decays(before.poles) and _decays(node.leak[1:])
+        if plain and at_rest and decays and readers[before.name] == 1:
             fused.add(before.name)
             changed[node.name] = replace(
                 node,
@@ -40,6 +42,10 @@ def with_synapses(graph: Graph) -> Graph:
             )
     kept = tuple(changed.get(node.name, node) for node in graph.nodes if node.name not in fused)
     return replace(graph, nodes=kept)
+
+
+def _decays(poles: Array) -> bool:
+    return bool(((poles == poles.flat[:1]) & (poles >= 0) & (poles < 1)).all())
 
 
 def with_images(
@@ -65,8 +71,8 @@ def with_images(
     def eager(code: Tensor) -> NetworkOutput:
         return source.eager(code.reshape(*code.shape[:2], *before))
 
-    images = samples and samples.images
-    if images is not None:
+    if samples is not None:
+        images = samples.images
         heads = images.shape[: images.ndim - len(before)]
-        samples = replace(samples, images=images.reshape(*heads, *after))  # type: ignore[type-var]
+        samples = replace(samples, images=images.reshape(*heads, *after))
     return replace(source, graph=replace(graph, nodes=nodes, in_shape=after), eager=eager), samples

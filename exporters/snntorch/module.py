@@ -30,7 +30,7 @@ from ..tracing.kinds import (
     snntorch_neurons,
     state_at_rest,
 )
-from ..tracing.neurons import has_condition, violates_condition
+from ..tracing.neurons import has_condition, require_surrogate, violates_condition
 from ..verification.neurons import check_neurons
 from ..verification.parity import Parity
 from .layers import end_with_readout, fold_norms, over_steps
@@ -50,6 +50,7 @@ def source_of_module(
     in_shape: tuple[int, ...],
     steps: int | None = None,
     about: dict[str, Any] | None = None,
+    frames: bool = False,
 ) -> ExportSource:
     """Return a network of torch layers and neurons of snnTorch or asnn as the source of exports.
 
@@ -68,9 +69,12 @@ def source_of_module(
         steps: T; None if the forward loops over the steps itself, or its neurons have parameters
             for T steps.
         about: metadata for the file, beside the name of the module.
+        frames: whether a forward that makes one step is given another frame at each step, as of
+            events, instead of one image at all of them.
 
     Raises:
-        ConfigError: the graph has no node for a layer, or the number of steps is missing.
+        ConfigError: the graph has no node for a layer, the number of steps is missing, or the
+            forward makes all steps of one image, which cannot be given frames.
         VerificationError: graph and module differ on noise, or a neuron of the user computes
             something else than it says.
 
@@ -88,9 +92,16 @@ def source_of_module(
     module.eval()
     traced = trace_module(module, in_shape, steps)
     steps = _steps_of(module, traced, steps)
-    coding = Given(steps=steps) if traced.by_step else Direct(steps=steps)
+    if frames and traced.runs_all and not traced.by_step:
+        raise ConfigError(
+            "the forward makes all steps of one image",
+            why="it takes no other frame at each step",
+            remedy="read x[step] in its loop, or take all steps, [T, B, ...]",
+        )
+    by_step = traced.by_step or frames
+    coding = Given(steps=steps) if by_step else Direct(steps=steps)
     about = {**({"dequantised": ", ".join(rounded)} if rounded else {}), **(about or {})}
-    graph = _graph_of(module, traced, in_shape, steps, about)
+    graph = replace(_graph_of(module, traced, in_shape, steps, about), static=not by_step)
     source = ExportSource(graph, coding, _eager(module, traced, steps))
     _check_on_noise(source, module, traced)
     return source
@@ -117,6 +128,8 @@ def _check(module: nn.Module) -> None:
     if is_snntorch(module) or lowers_itself(module):
         raise ConfigError(f"{kind} is a neuron, not a network", remedy="put it in nn.Sequential")
     for name, part in module.named_modules():
+        if is_snntorch(part):
+            require_surrogate(name, part)
         if part._forward_hooks or part._forward_pre_hooks:
             raise ConfigError(
                 f"layer {name!r} has hooks, which can change its output",
@@ -205,8 +218,7 @@ def _eager(
 
     def eager(code: Tensor) -> NetworkOutput:
         device = next((p.device for p in [*module.parameters(), *module.buffers()]), None)
-        x = traced.arranged(code)
-        x = x if device is None else x.to(device)
+        code = code if device is None else code.to(device)
         with torch.no_grad(), _conditions_checked(module):
             for part in snntorch_neurons(module):
                 part.reset_mem()
@@ -216,13 +228,14 @@ def _eager(
                 for neuron in [module.get_submodule(where)]
             }
             if traced.runs_all:
-                leaves = traced.leaves(module(x, **traced.arguments(states)))
+                leaves = traced.leaves(module(traced.arranged(code), **traced.arguments(states)))
                 output = traced.output_of(leaves).cpu()
                 if traced.reduced is not None:
                     return NetworkOutput(None, answer=output)
                 return NetworkOutput(output)
             found = []
-            for _ in range(steps):
+            for t in range(steps):  # an image is the same at every step
+                x = traced.arranged(code[t:])
                 leaves = traced.leaves(module(x, **traced.arguments(states)))
                 found.append(traced.output_of(leaves))
                 states = {

@@ -122,6 +122,7 @@ def source_of_function(
     in_shape: tuple[int, ...] | None = None,
     steps: int | None = None,
     weights_from: Path | None = None,
+    frames: Callable[[tuple[int, ...]], bool] | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> ExportSource:
     """Return the network that a function returns as the source of an export.
@@ -131,6 +132,8 @@ def source_of_function(
         in_shape: of one image, (C, H, W), (C, L) or (F,); None if the function returns it.
         steps: T; None if the network loops over its steps itself.
         weights_from: a file of its `state_dict`, see `load_weights`; None for its own weights.
+        frames: from the shape of its input, whether a forward of one step is given another frame at
+            each step; by default it is not.
         notify: called with notes on that file.
 
     Raises:
@@ -156,4 +159,5 @@ def source_of_function(
             for note in load_weights(module, weights_from):
                 if notify is not None:
                     notify(note)
-        return source_of_module(module, in_shape=shape, steps=steps)
+        by_step = frames is not None and frames(shape)
+        return source_of_module(module, in_shape=shape, steps=steps, frames=by_step)

@@ -72,13 +72,14 @@ def nodes_of(
         source = f"{name}.bias"
     of, recurrent = parts.membrane, parts.recurrent
     feeds_back = recurrent is not None or of.own is not None
-    if of.synapse is not None and not feeds_back:
+    by_channel = all(map(_is_by_channel, vars(of).values()))
+    if of.synapse is not None and not feeds_back and by_channel:
         nodes.append(_filter(f"{name}.current", source, _row(of.synapse)))
         source, of = f"{name}.current", replace(of, synapse=None)
-    nodes.append(_neuron(spikes, source, of, recurrent))
+    nodes.append(_neuron(spikes, source, of, recurrent, of.neuron_fields() if by_channel else None))
     if not membrane:
         return [*nodes, *([] if graded is None else [_scale(name, spikes, _column(graded))])]
-    if isinstance(of, Membrane) and of.reset == "none" and not feeds_back:
+    if isinstance(of, Membrane) and of.reset == "none" and not feeds_back and by_channel:
         gain = None if of.gain is None else _row(of.gain)[0]
         return [*nodes, _filter(name, source, _row(of.leak), gain)]
     weights = None if recurrent is None else torch.from_numpy(recurrent)
@@ -123,7 +124,7 @@ class _Parts:
     @staticmethod
     def of(where: str, neuron: Any, shape: g.Shape, recurrent: g.Array | None) -> _Parts:
         def value(field: str, values: Tensor) -> Tensor:
-            return _by_channel(where, neuron, field, values, shape)
+            return _parameter(where, neuron, field, values, shape)
 
         membrane = membrane_of(neuron, value)
         if not bool((membrane.threshold >= 0).all()):
@@ -137,7 +138,11 @@ class _Parts:
         bias = amplitude = None
         factor = neuron.graded_spikes_factor
         if bool((factor != 1).any()):
-            amplitude = _flat(value("graded_spikes_factor", factor))
+            graded = value("graded_spikes_factor", factor)
+            if not _is_by_channel(graded):
+                why = "its graded_spikes_factor differs between pixels of one channel"
+                raise refusal(where, neuron, why, "give a number, or one for each channel")
+            amplitude = _flat(graded)
             if recurrent is not None:  # it reads graded spikes
                 axes = (1, -1, *[1] * (recurrent.ndim - 2))
                 recurrent = (recurrent * amplitude.reshape(axes)).astype(np.float32)
@@ -148,10 +153,14 @@ class _Parts:
 
 
 def _neuron(
-    name: str, source: str, of: Membrane | AlphaMembrane, recurrent: g.Array | None
+    name: str,
+    source: str,
+    of: Membrane | AlphaMembrane,
+    recurrent: g.Array | None,
+    fields: dict[str, Any] | None,
 ) -> g.Neuron | g.Cell:
-    """Return the neuron with this membrane: the graph's `Neuron` if it computes the same."""
-    fields = of.neuron_fields()
+    """Return the neuron with this membrane; `fields` of the graph's `Neuron`, if one computes the
+    same."""
     if fields is None:
         weights = None if recurrent is None else torch.from_numpy(recurrent)
         states, step = spiking_step(of, reads_spikes=recurrent is not None)
@@ -182,6 +191,17 @@ def _checked(where: str, neuron: nn.Module) -> Any:
     return neuron
 
 
+def require_surrogate(where: str, neuron: nn.Module) -> None:
+    """Refuse a neuron of snnTorch whose surrogate raises, before its network is run."""
+    try:
+        with torch.no_grad():
+            neuron.spike_grad(torch.zeros(1))  # type: ignore[operator]
+    except Exception as error:  # of any surrogate
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        remedy = "use another surrogate, such as snntorch.surrogate.fast_sigmoid()"
+        raise refusal(where, neuron, f"its spike_grad fails: {why}", remedy) from error
+
+
 def _unsupported(neuron: Any) -> str:
     """Return which option of a neuron is not in the equations; empty if none."""
     if neuron.inhibition:
@@ -193,12 +213,8 @@ def _unsupported(neuron: Any) -> str:
     if runs != METHODS[reset]:
         return f"its reset_mechanism was later changed to {reset!r}, which snnTorch applies in part"
     distances = torch.cat([torch.linspace(-2, 2, 401), torch.tensor([-1e-7, 0.0, 1e-7, -9.0, 9.0])])
-    try:
-        with torch.no_grad():
-            fired = neuron.spike_grad(distances)
-    except Exception as error:  # of any surrogate
-        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        return f"spike_grad: it fails on membranes, {why}"
+    with torch.no_grad():
+        fired = neuron.spike_grad(distances)
     if not torch.equal(fired, (distances > 0).to(fired)):
         return "spike_grad: its output is not 1 above the threshold and 0 elsewhere"
     return ""
@@ -237,8 +253,14 @@ def _sum(where: str, neuron: Any, weight: g.Array, other: g.Array | None) -> g.A
     return (weight + other).astype(np.float32)
 
 
-def _by_channel(where: str, neuron: Any, field: str, values: Tensor, shape: g.Shape) -> Tensor:
-    """Return a parameter as one value for each channel, `[C, 1, ...]`, or as one number `[1]`."""
+def _is_by_channel(values: Any) -> bool:
+    """Return whether a field of a membrane is one number, one for each channel, or no tensor."""
+    return not isinstance(values, Tensor) or values.numel() == len(values)
+
+
+def _parameter(where: str, neuron: Any, field: str, values: Tensor, shape: g.Shape) -> Tensor:
+    """Return a parameter as one number `[1]`, one for each channel, `[C, 1, ...]`, or one for each
+    value of a sample."""
     given = values.detach().float().cpu()
     try:
         rows = given.broadcast_to((1, *shape)).reshape(shape[0], -1)
@@ -246,9 +268,7 @@ def _by_channel(where: str, neuron: Any, field: str, values: Tensor, shape: g.Sh
         why = f"its {field} has the shape {list(values.shape)}, its input {list(shape)}"
         raise refusal(where, neuron, why, "give a number, or one value for each neuron") from None
     if not bool((rows == rows[:, :1]).all()):
-        why = f"its {field} differs between pixels of one channel"
-        remedy = f"give a number, or {field} of the shape [{shape[0]}{', 1' * (len(shape) - 1)}]"
-        raise refusal(where, neuron, why, remedy)
+        return rows.reshape(shape).clone()
     if bool((rows == rows[:1]).all()):
         return rows[0, :1].clone()
     return rows[:, 0].reshape(-1, *[1] * (len(shape) - 1)).clone()
@@ -283,15 +303,3 @@ def _scale(
 
 def _array(tensor: Tensor) -> g.Array:
     return np.array(tensor.detach().float().cpu().contiguous().numpy())
-
-
-def neuron_of(name: str, where: str, source: str, neuron: nn.Module, shape: g.Shape) -> g.Node:
-    """Return a neuron that is one node, see `nodes_of`.
-
-    Raises:
-        ConfigError: it is more than one.
-    """
-    nodes = nodes_of(name, where, source, neuron, shape)
-    if len(nodes) > 1:
-        raise refusal(where, neuron, "exports have no synaptic current yet", "use snn.Leaky")
-    return nodes[0]

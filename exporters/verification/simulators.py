@@ -22,6 +22,7 @@ from .graph_search import fast_search
 
 # Importers by nirtorch search loops at every node: their time grows with the cube of the nodes.
 MAX_NODES = 600
+MAX_VALUES = 50_000_000  # equal arrays are stored once, and read again for each node
 
 # A function of one step `[B, ...]` that keeps its state, from rest.
 Stepper = Callable[[Any], Any]

@@ -11,6 +11,7 @@ from ...core.errors import ConfigError, DataError
 from ...models import create_model
 from ...models.layers.neurons import calibratable, has_spikes, spiking_neurons
 from ...models.network import SpikingNetwork
+from ...models.nir.graph import graph_of
 from ..checkpoints.storage import newest_first
 from ..methods.trained_network import ANN
 from ..trained import ann_counterpart, require_ann_counterpart
@@ -48,6 +49,13 @@ def check_start(training: Training) -> None:
         DataError: there is no such run.
     """
     train = training.recipe.train
+    fresh = train.init in (NONE, ANN) and not newest_first(training.run.checkpoints)
+    if fresh and graph_of(training.model) is not None:
+        raise ConfigError(
+            "the network of a NIR file has to begin with the values of the file",
+            why=f"train.init is {train.init}, and the recipe has the shapes of the arrays alone",
+            remedy="set train.init to the folder of the run that `asnn import` made",
+        )
     if needs_counterpart(training):
         require_ann_counterpart(training.recipe, training.model)
     if not needs_start(training):

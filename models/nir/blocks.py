@@ -99,12 +99,26 @@ def blocks_of(
         if root in left:
             found = _before(root, sources, left)
             left -= found
-            now = {
-                n: [s for s in sources[n] if s in found and (s, n) not in delayed] for n in found
-            }
-            ordered = TopologicalSorter({n: now[n] for n in order if n in found}).static_order()
-            blocks.append(Block(tuple(ordered), len(found) > 1 or root in sources[root]))
+            loops = len(found) > 1 or root in sources[root]
+            blocks.append(Block(_in_order(found, order, sources, delayed), loops))
     return blocks
+
+
+def _in_order(
+    names: set[str],
+    order: Sequence[str],
+    sources: Mapping[str, Sequence[str]],
+    delayed: frozenset[Edge],
+) -> tuple[str, ...]:
+    """Return the nodes of a block, each after those that it reads in the same step."""
+    if len(names) == 1:
+        return tuple(names)
+    now = {
+        name: [each for each in sources[name] if each in names and (each, name) not in delayed]
+        for name in order
+        if name in names
+    }
+    return tuple(TopologicalSorter(now).static_order())
 
 
 def _before(name: str, sources: Mapping[str, Sequence[str]], among: set[str]) -> set[str]:

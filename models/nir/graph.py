@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ...core.errors import ConfigError
 from ...formats.execution_order import execution_order
 from ..layer import VALUES, Layer, Lowering, OperationList, Signal
-from ..layers.spiking import SpikingLayer
+from ..layers.spiking import SpikingLayer, signal_of
 from ..stepwise import Step, stepper
 from .blocks import Block, blocks_of, checked_edges, late_at_neurons, only_node
 from .layers import Flatten, Threshold, Unflatten
@@ -43,6 +43,8 @@ class NirGraph(Layer):
         DataError: a loop without a state.
     """
 
+    without_ann = "its neurons are nodes of a NIR file, and model.neuron does not replace them"
+
     def __init__(
         self,
         nodes: Mapping[str, Mapping[str, Any]],
@@ -69,7 +71,8 @@ class NirGraph(Layer):
         self.blocks = blocks_of(order, self.sources, self.delayed, self.output)
         self.order = [name for block in self.blocks for name in block.names]
         self.keys: dict[str, str] = {}
-        self._build([name for name in order if name in set(self.order)], nodes, in_shape, setting)
+        needed = set(self.order)
+        self._build([name for name in order if name in needed], nodes, in_shape, setting)
 
     def _build(
         self,
@@ -228,25 +231,19 @@ class NirGraph(Layer):
         return graph.at
 
     def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
-        """List the nodes.
-
-        Raises:
-            ConfigError: the graph has loops.
-        """
-        if any(block.loops for block in self.blocks):
-            raise ConfigError(
-                "operations of a network from a NIR file with loops are not counted",
-                why="its layers are computed step by step",
-                remedy="leave --energy out",
-            )
         signals = {GIVEN: x}
         for node in self.order:
-            given = [signals[source] for source in self.sources[node]]
+            given = [signals.get(each) or self._sends(each) for each in self.sources[node]]
             if len(given) > 1:
                 spikes = all(each.kind in ("spikes", "counts") for each in given)
                 given = [Signal("counts") if spikes else VALUES]
             signals[node] = found.visit(f"{name}.{self.keys[node]}", self.node(node), given[0])
         return signals[self.output]
+
+    def _sends(self, name: str) -> Signal:
+        """Return what a node sends that is computed later in a loop."""
+        module = self.node(name)
+        return signal_of(module.neuron) if isinstance(module, SpikingLayer) else VALUES
 
 
 def _entry(in_shape: Shape, shape: Shape) -> nn.Module:

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from ...core.errors import ConfigError
@@ -62,7 +63,8 @@ def nir(
 
 
 def trial_shapes(options: Mapping[str, Any]) -> tuple[tuple[int, ...], int]:
-    """Return the shape of a sample and the number of outputs that a network of these options has.
+    """Return the shape of a sample and the number of outputs that a network of these options has,
+    without memory for its arrays.
 
     Raises:
         ConfigError: the nodes are not those of a network.
@@ -70,4 +72,5 @@ def trial_shapes(options: Mapping[str, Any]) -> tuple[tuple[int, ...], int]:
     setting = Setting(options["dt"], semantics_of(options["semantics"]))
     inputs = [node for node in options["nodes"].values() if node.get("type") == "Input"]
     shape = tuple(int(each) for each in inputs[0].get("shape", ())) if inputs else ()
-    return shape, NirGraph(options["nodes"], options["edges"], shape, setting).features
+    with torch.device("meta"):
+        return shape, NirGraph(options["nodes"], options["edges"], shape, setting).features

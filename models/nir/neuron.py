@@ -23,7 +23,6 @@ FIELDS = {
 }
 """The arrays of each type of neuron, as the format names them."""
 
-
 MANY = 1 << 24  # whole numbers up to it are exact in float32
 
 
@@ -74,7 +73,6 @@ class NirNeuron(nn.Module):
         for name in FIELDS[kind]:
             begins_at_zero = name in ("v_leak", "v_reset")
             self.register_buffer(name, torch.full(tuple(shapes[name]), float(not begins_at_zero)))
-        self.shape = torch.broadcast_shapes(*map(tuple, shapes.values()))
 
     @property
     def most(self) -> int:
@@ -142,8 +140,8 @@ class NirNeuron(nn.Module):
         return self.step_from_rest()
 
     def lower(self, graph: Lowering, name: str, recurrent: Tensor | None = None) -> None:
-        """Add the neuron to an export graph: a `Neuron` where it is one, filters without spikes,
-        and its equations otherwise.
+        """Add the neuron to an export graph: a `Neuron` where it is one, filters of values where
+        their parameters are those of channels, and its equations otherwise.
 
         Args:
             graph: the graph.
@@ -151,7 +149,7 @@ class NirNeuron(nn.Module):
             recurrent: weights of its own spikes of the step before.
 
         Raises:
-            ConfigError: a neuron without spikes whose parameters differ within a channel.
+            ConfigError: it sends several spikes a step.
         """
         p = self.parameters_of_step()
         if p.several:

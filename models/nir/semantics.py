@@ -25,6 +25,7 @@ class Semantics:
         scaled_times: whether the file holds τ dt instead of τ.
         unit_input: whether the input of IF, and of a synaptic current, is taken as it is, without
             dt and τ_syn.
+        r_of_if: whether r of IF is 1 / dt, so that it says what dt is.
         recurrent_bias: whether the bias of a loop is there in the first step, when nothing has been
             sent through the loop yet.
         dt: that the simulator writes every file with, in seconds; None if it can be chosen.
@@ -37,6 +38,7 @@ class Semantics:
     start: Literal["zero", "v_reset", "v_leak"] = "zero"
     scaled_times: bool = False
     unit_input: bool = False
+    r_of_if: bool = False
     recurrent_bias: bool = False
     dt: float | None = None
 
@@ -47,7 +49,7 @@ SEMANTICS = {
     # By their `reset_mechanism`, which files do not state: "subtract", the default, or "zero".
     "snntorch": Semantics(reset="subtract", recurrent_bias=True, dt=1e-4),
     "snntorch-zero": Semantics(reset="zero", recurrent_bias=True, dt=1e-4),
-    "spikingjelly": Semantics(fires_at_threshold=True, start="v_reset"),
+    "spikingjelly": Semantics(fires_at_threshold=True, start="v_reset", r_of_if=True),
     "norse": Semantics(start="v_leak", scaled_times=True, unit_input=True),
     # With the defaults of its LIF, IAF and ExpLeak; τ are numbers of steps.
     "sinabs": Semantics(

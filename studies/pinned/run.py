@@ -23,7 +23,7 @@ class Failed(Exception):
 
 def sinabs(path: Path, steps: np.ndarray) -> np.ndarray:
     """One step in a call: its layers keep their states."""
-    from sinabs.nir import from_nir
+    from sinabs.nir import from_nir  # type: ignore[import-not-found]
 
     net = _read(lambda: from_nir(nir.read(path), batch_size=steps.shape[1]))
 
@@ -39,7 +39,7 @@ def sinabs(path: Path, steps: np.ndarray) -> np.ndarray:
 
 def rockpool(path: Path, steps: np.ndarray) -> np.ndarray:
     """All steps in a call, `[B, T, ...]`."""
-    from rockpool.nn.modules.torch.nir import from_nir
+    from rockpool.nn.modules.torch.nir import from_nir  # type: ignore[import-not-found]
 
     net = _read(lambda: from_nir(nir.read(path)))
     x = torch.from_numpy(np.ascontiguousarray(steps.swapaxes(0, 1)))

@@ -104,10 +104,11 @@ def test_spikingjelly(tmp_path):
     x = torch.randint(0, 2, (STEPS, BATCH, 2, 8, 8)).float()
     expected = spikingjelly_file(tmp_path / "net.nir", net, x)
     assert 0.02 < expected.mean() < 0.98
-    options = {"dt": 1e-4}
-    found = spikes(tmp_path / "net.nir", x, semantics="spikingjelly", **options)
-    assert int((found != expected).sum()) == 0
-    assert (spikes(tmp_path / "net.nir", x, **options) != expected).any()
+    found = import_nir(tmp_path / "net.nir", steps=STEPS, semantics="spikingjelly")
+    assert found.notes == ["dt is 0.0001 s, 1 / r of all IF, as spikingjelly writes it"]
+    with torch.no_grad():
+        assert int((found.model.run(x) != expected).sum()) == 0
+    assert (spikes(tmp_path / "net.nir", x, dt=1e-4) != expected).any()
 
 
 @pytest.mark.slow
@@ -257,6 +258,8 @@ def test_the_number_of_steps(tmp_path):
     graph = chain()
     graph.metadata["steps"] = 7
     assert import_nir(write(path, graph), dt=1e-4).recipe.coding.steps == 7
+    graph.metadata["runs"] = "once, on all steps as channels"
+    assert import_nir(write(path, graph), dt=1e-4).recipe.coding.steps == 1
 
 
 def test_nodes_that_no_layer_has_are_refused(tmp_path):

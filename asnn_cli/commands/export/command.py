@@ -47,7 +47,8 @@ def export(
         typer.Option(
             help="onnx: sequence, stream, scan or parts; nir: portable, pure, lif, backbone or, of "
             "imported networks, given.",
-            show_default="sequence; portable, of imported networks given",
+            show_default="sequence, of more than 256 steps stream; portable, of imported networks "
+            "given",
         ),
     ] = None,
     input: Annotated[
@@ -220,7 +221,7 @@ def export(
     from ....exporters import random_samples
     from ....exporters.export import dt_of_file, has_boxes, is_export, noise_of_file
     from ....exporters.runs import NOISES, samples_of_run, source_of_run
-    from ....exporters.samples import load_samples
+    from ....exporters.samples import has_frames, load_samples
     from ....models.noise import has_noise
     from ....models.timing.clocked import has_many_times
     from ....records.open_run import open_run
@@ -285,6 +286,10 @@ def export(
             in_shape=parse_shape(in_shape),
             steps=steps,
             weights_from=weights_from,
+            frames=lambda shape: (
+                (input == "spikes" and format == "onnx")
+                or (samples_from is not None and has_frames(samples_from, shape))
+            ),
             notify=lambda text: console.note(f"note: {text}"),
         )
         origin, folder = source, Path("export", name_of_function(source))
@@ -298,6 +303,11 @@ def export(
             )
         if "holds_while" in network.graph.about:
             console.note(f"note: exact while {network.graph.about['holds_while']}")
+        if "dequantised" in network.graph.about:
+            console.note(
+                f"note: the weights of {network.graph.about['dequantised']} are dequantised; torch "
+                "also rounds their inputs to 8 bits of the range of a batch, the file does not"
+            )
 
     if check is not None:
         seconds = dt if other else None

@@ -124,3 +124,24 @@ def test_what_goes_with_another_file(theirs, cli, tmp_path):
     ):
         done = cli("export", *options)
         assert done.code == 2 and said in done.err
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_dequantised_weights_are_noted(cli, tmp_path):
+    change = """
+def quantised():
+    net, shape = make()
+    return torch.ao.quantization.quantize_dynamic(net, {nn.Linear}), shape
+"""
+    (tmp_path / "nets_quantised.py").write_text(NETS + change)
+    line = ("export", "--from", "nets_quantised:quantised", "--steps", "4", "-f", "onnx", "--json")
+    done = cli(*line)
+    assert done.code == 0, done.err
+    assert "note: the weights of 0, 2 are dequantised" in done.err
+    import onnx
+
+    about = {
+        p.key: p.value for p in onnx.load(next(iter(json.loads(done.out)["files"]))).metadata_props
+    }
+    assert about["dequantised"] == "0, 2"

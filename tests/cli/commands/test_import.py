@@ -90,6 +90,17 @@ def test_train_from_it(cli, imported):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("init", ["none", "ann"])
+def test_a_training_does_not_begin_without_the_file(cli, imported, init):
+    assert imported(chain(), "--steps", 4, "--set", "data.name=digits").code == 0
+    result = cli("train", "run/config.toml", "--set", f"train.init={init}", "--out", "new")
+    assert (result.code, Path("new").exists()) == (2, False)
+    says = " ".join(result.err.split())
+    assert "the network of a NIR file has to begin with the values of the file" in says
+    assert "→ set train.init to the folder of the run that `asnn import` made" in says
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["sequence", "stream", "scan"])
 def test_onnx_of_convolutions_of_sequences(cli, imported, form):
     graph = graph_of_nodes(

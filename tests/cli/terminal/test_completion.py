@@ -113,6 +113,7 @@ def test_the_names_are_those_of_the_registries(tmp_path, monkeypatch):
     from asnn.learning.device import PRECISIONS
     from asnn.measure.cost.tables import cost_table_names
     from asnn.measure.robustness.corruptions import corruption_registry
+    from asnn.models.nir.semantics import SEMANTICS
     from asnn.records.sorting import ORDERS
     from asnn.sweeps.definition import SPLITS
 
@@ -124,6 +125,7 @@ def test_the_names_are_those_of_the_registries(tmp_path, monkeypatch):
     assert list(completion.BENCH_MODELS) == list(NETWORKS)
     assert tuple(PRECISIONS) == completion.PRECISIONS
     assert completion.SPLITS == SPLITS
+    assert tuple(SEMANTICS) == completion.SEMANTICS
     assert offered("asnn", "runs", "list", "--sort", "") == list(ORDERS)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from asnn.exporters.importers.features import FEATURES, FlatGraph
 from asnn.exporters.importers.probes import probes
-from asnn.exporters.importers.wiring import delayed_by_list, delayed_in_depth, depth_first
+from asnn.exporters.importers.wiring import delayed_in_depth, depth_first, wired_by_list
 from asnn.formats.execution_order import execution_order
 
 KINDS = {"input": "Input", "fc": "Linear", "lif": "LIF", "w": "Linear", "output": "Output"}
@@ -18,7 +18,7 @@ EDGES = [("input", "fc"), ("fc", "lif"), ("lif", "w"), ("w", "lif"), ("lif", "ou
 
 
 def test_a_recurrent_layer_is_delayed_alike_by_all():
-    assert delayed_by_list(KINDS, EDGES) == {("w", "lif")}
+    assert wired_by_list(KINDS, EDGES).delayed == {("w", "lif")}
     assert delayed_in_depth(KINDS, EDGES) == {("w", "lif")}
     assert depth_first(KINDS, EDGES) == [*KINDS]
 
@@ -28,9 +28,9 @@ def test_the_order_of_the_file_decides_what_importers_delay():
     kinds = {"input": "Input", "b": "LIF", "w": "Linear", "a": "LIF", "output": "Output"}
     edges = [("input", "a"), ("a", "b"), ("b", "w"), ("w", "a"), ("w", "b"), ("b", "output")]
     assert execution_order(kinds, edges).delayed == {("w", "a"), ("w", "b")}
-    assert delayed_by_list(kinds, edges) == {("a", "b"), ("w", "b")}
+    assert wired_by_list(kinds, edges).delayed == {("a", "b"), ("w", "b")}
     listed = {name: kinds[name] for name in ("input", "a", "b", "w", "output")}
-    assert delayed_by_list(listed, edges) == {("w", "a"), ("w", "b")}
+    assert wired_by_list(listed, edges).delayed == {("w", "a"), ("w", "b")}
 
 
 def test_depth_first_runs_a_node_before_its_sources():
@@ -38,6 +38,12 @@ def test_depth_first_runs_a_node_before_its_sources():
     edges = [("input", "a"), ("a", "c"), ("a", "b"), ("b", "c"), ("c", "output")]
     assert delayed_in_depth(kinds, edges) == {("b", "c")}
     assert execution_order(kinds, edges).delayed == set()
+
+
+def test_a_node_waits_for_one_that_waits():
+    kinds = dict.fromkeys(["input", "b", "a", "c"], "Linear") | {"input": "Input"}
+    edges = [("input", "a"), ("a", "b"), ("b", "c")]
+    assert wired_by_list(kinds, edges).waited == {"b", "c"}
 
 
 @settings(deadline=None, max_examples=60)
@@ -48,7 +54,7 @@ def test_graphs_without_loops_have_no_delays(data):
     edges = [*data.draw(st.lists(pairs, unique=True)), ("input", "n0")]
     listed = data.draw(st.permutations(names))
     kinds = {"input": "Input", **dict.fromkeys(listed, "Linear")}
-    assert delayed_by_list(kinds, edges) == set()
+    assert wired_by_list(kinds, edges).delayed == set()
 
 
 def test_every_probe_has_its_feature():

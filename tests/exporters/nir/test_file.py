@@ -8,7 +8,7 @@ import h5py
 import nir
 import numpy as np
 
-from asnn.exporters.nir.file import content_of, write_nir
+from asnn.exporters.nir.file import content_of, size_of, write_nir
 from tests.support.format_files import nir_graph, nir_nodes
 
 
@@ -46,6 +46,7 @@ def test_equal_arrays_are_stored_once(tmp_path) -> None:
     weights = [np.full((64, 64), value, np.float32) for value in (1, 1, 2)]
     weights[1] = np.asfortranarray(weights[1])  # another order in memory, the same values
     graph = in_line(dict(zip("abc", map(nir.Linear, weights), strict=True)), 64)
+    assert size_of(graph) == 3 * 64 * 64
     write_nir(tmp_path / "m.nir", graph)
     with h5py.File(tmp_path / "m.nir") as file:
         a, b, c = (file[f"node/nodes/{name}/weight"] for name in "abc")

@@ -188,6 +188,18 @@ def test_synapses_that_no_node_has_are_named():
         unroll(graph, "portable", {})
 
 
+def test_neurons_without_leak_are_if_nodes():
+    graph = network("zero", leak=column(1.0))
+    made = build_lif(graph, {})
+    assert isinstance(made.nodes["lif1"], nir.IF)
+    assert spikes_equal(graph, run_nir(made, CODE))
+    assert not problems(made, TARGETS["spikingjelly"])
+    graph = with_filter()
+    integrating = graph.with_nodes({"lif1": replace(graph.nodes[2], leak=column(1.0))})
+    kinds = [type(node) for node in build_lif(integrating, {}).nodes.values()]
+    assert nir.LI in kinds and nir.IF in kinds and nir.CubaLIF not in kinds
+
+
 CONSTANT = {"schedule": "shared", "reset": "zero"}
 
 

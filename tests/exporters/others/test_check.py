@@ -18,6 +18,7 @@ from snntorch.export_nir import export_to_nir
 from snntorch.import_nir import import_from_nir
 from torch import nn
 
+import asnn
 from asnn.core.errors import ConfigError, DataError
 from asnn.exporters.export import verify
 from asnn.exporters.snntorch.module import source_of_module
@@ -80,6 +81,20 @@ def test_the_lost_reset_of_a_nir_file_is_counted(tmp_path) -> None:
     assert "does not state the length of a step: 0.0001 s" in report.notes[0]
 
 
+def test_62_spikes_become_45(tmp_path) -> None:
+    """On frames of random spikes: the numbers that snnTorch counts in its own file, read back."""
+    generator = torch.Generator().manual_seed(1)
+    x = (torch.rand(40, 1, 20, generator=generator) < 0.4).float()
+    network = net("subtract")
+    path = written_by_snntorch(network, tmp_path / "theirs.nir")
+    source = source_of_module(network, in_shape=(20,), steps=40, frames=True)
+    report = verify(source, path, Samples(x.transpose(0, 1).numpy(), None, "spikes"))
+    parity = report.parities[1]
+    last = source.graph.neurons[-1].name
+    assert parity.spikes[last] == (62, 45)
+    assert parity.spike_mismatches[last].sum() == 43
+
+
 def test_a_nir_file_that_computes_the_same_agrees(tmp_path) -> None:
     network = net("zero")
     source = source_of_module(network, in_shape=(20,), steps=STEPS)
@@ -119,7 +134,8 @@ def test_what_does_not_match_is_refused(tmp_path) -> None:
         check(lambda nodes, edges: (nodes, edges))
     assert missing.value.remedy.startswith("give --dt in seconds")
 
-    report = check(lambda nodes, edges: (nodes, edges), dt=1e-4)  # one layer, not two
+    check(lambda nodes, edges: (nodes, edges), dt=1e-4)
+    report = asnn.verify(source, tmp_path / "x.nir", samples=samples, dt=1e-4)  # of one layer
     assert report.notes == [
         f"{tmp_path / 'x.nir'}: its layers are not compared: they have [4] neurons, "
         "the network [16, 4]"
@@ -255,8 +271,6 @@ def test_frames_of_a_sequence(tmp_path) -> None:
     source = source_of_module(Events(), in_shape=(6,))
     rng = np.random.default_rng(0)
     samples = Samples(rng.random((5, *source.sample_shape), np.float32), None, "noise")
-    if source.takes_images:
-        pytest.skip("a forward that reads x[step] is lowered as one of a still image")
     for network, shape in ((Events(), (STEPS, 2, 6)), (BatchFirst(), (2, STEPS, 6))):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -299,3 +313,26 @@ def test_inputs_and_outputs_of_an_onnx_file_that_do_not_match(unrolled, tmp_path
     assert found.value.why.endswith(
         "is [2, 12]; the network takes [N, 20] or [T, N, 20] or [N, T, 20], T = 12"
     )
+
+
+def test_a_file_with_its_weights_in_another(unrolled, tmp_path) -> None:
+    path = written_by_torch(Unrolled(), tmp_path / "one.onnx")
+    two = tmp_path / "two.onnx"
+    onnx.save(
+        onnx.load(path), two, save_as_external_data=True, location="two.data", size_threshold=0
+    )
+    assert verify(unrolled, two, random_samples((12,), 4)).verified
+    (tmp_path / "two.data").unlink()
+    with pytest.raises(DataError, match="is one of two files"):
+        verify(unrolled, two, random_samples((12,), 4))
+
+
+def test_an_export_of_asnn_with_its_weights_in_another_file(unrolled, tmp_path) -> None:
+    samples = random_samples((12,), 4)
+    asnn.export_onnx(unrolled, tmp_path / "m.onnx", samples=samples)
+    model = onnx.load(tmp_path / "m.onnx")
+    onnx.save(
+        model, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=200
+    )
+    report = verify(unrolled, tmp_path / "m.onnx", samples)
+    assert report.verified and report.structure == []

@@ -14,7 +14,7 @@ from torch import nn
 from asnn.core.errors import ConfigError, VerificationError
 from asnn.exporters import export_nir, export_onnx, random_samples, verify
 from asnn.exporters.graph.interpreter import run
-from asnn.exporters.graph.ir import Add, ChannelScale, Linear, Neuron, Readout
+from asnn.exporters.graph.ir import Add, Cell, ChannelScale, Linear, Neuron, Readout
 from asnn.exporters.snntorch.module import source_of_module
 from asnn.exporters.verification.margins import MARGIN, margin_of
 from tests.support.snn_modules import (
@@ -273,20 +273,20 @@ def test_a_trained_network_is_not_changed():
     assert "reset_mem" not in vars(net[1])
 
 
-def test_beta_by_pixel_is_refused_and_by_channel_accepted():
-    def net(beta):
-        return nn.Sequential(nn.Conv2d(1, 4, 5), leaky(beta=beta), nn.Flatten(), nn.Linear(64, 2))
-
-    # As the last axis, the four values are columns of the image.
-    with pytest.raises(ConfigError, match="differs between pixels of one channel"):
-        source_of_module(net(torch.rand(4)), in_shape=(1, 8, 8), steps=2)
+@pytest.mark.parametrize("by", ["channel", "pixel"])
+def test_beta_by_channel_and_by_pixel(by):
     torch.manual_seed(0)
-    accepted = net(torch.rand(4, 1, 1))
-    source = source_of_module(accepted, in_shape=(1, 8, 8), steps=5)
-    assert source.graph.neurons[0].leak.shape == (5, 4)
+    # As the last axis, the four values are columns of the image.
+    beta = torch.rand(4, 1, 1) if by == "channel" else torch.rand(4)
+    parts = nn.Conv2d(1, 4, 5), leaky(beta=beta), nn.Flatten(), nn.Linear(64, 2)
+    net = nn.Sequential(*parts)
+    source = source_of_module(net, in_shape=(1, 8, 8), steps=5)
+    neuron = source.graph.neurons[0]
+    assert isinstance(neuron, Neuron if by == "channel" else Cell)
+    assert by == "pixel" or neuron.leak.shape == (5, 4)
     x = images((1, 8, 8), scale=4.0)
     np.testing.assert_array_equal(
-        assert_same(source, x).values["leaky1"], snntorch_spikes(accepted, ["1"], x, 5)["1"]
+        assert_same(source, x).values["leaky1"], snntorch_spikes(net, ["1"], x, 5)["1"]
     )
 
 

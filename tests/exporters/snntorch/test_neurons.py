@@ -10,12 +10,14 @@ import torch.nn.functional as F
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from snntorch import surrogate
+from torch import nn
 
 from asnn.core.errors import ConfigError
 from asnn.exporters.graph import ir as g
 from asnn.exporters.graph.interpreter import run
 from asnn.exporters.graph.quantisation import with_rounded_weights
 from asnn.exporters.snntorch.layers import over_steps
+from asnn.exporters.snntorch.module import source_of_module
 from asnn.exporters.tracing.neurons import has_condition, nodes_of, violates_condition
 from asnn.exporters.verification.margins import MARGIN, margin_of, received
 from tests.support.onnx_forms import assert_every_form
@@ -24,10 +26,12 @@ T, B, C = 8, 6, 4
 SHAPES = {"features": (C,), "image": (C, 3, 5), "series": (C, 6)}
 
 
-def neuron(kind, reset="subtract", delay=True, *, seed=0, shape=(C,), own="none", **options):
-    """A neuron of snnTorch with random parameters of each channel."""
+def neuron(
+    kind, reset="subtract", delay=True, *, seed=0, shape=(C,), own="none", pixels=False, **options
+):
+    """A neuron of snnTorch with random parameters of each channel, or of each value."""
     torch.manual_seed(seed)
-    axes = (C, *[1] * (len(shape) - 1))
+    axes = shape if pixels else (C, *[1] * (len(shape) - 1))
     given = {"threshold": 0.3 + torch.rand(axes), "beta": torch.rand(axes)}
     if kind in ("Synaptic", "RSynaptic"):
         given["alpha"] = torch.rand(axes)
@@ -104,8 +108,8 @@ def cases(draw):
     # Two recurrences of one neuron have weights of one shape.
     around = around and not (own == "all" and len(shape) == 3)
     reset, delay = draw(st.sampled_from(["subtract", "zero", "none"])), draw(st.booleans())
-    seed = draw(st.integers(0, 99))
-    return neuron(kind, reset, delay, seed=seed, shape=shape, own=own), shape, around
+    options = {"seed": draw(st.integers(0, 99)), "own": own, "pixels": draw(st.booleans())}
+    return neuron(kind, reset, delay, shape=shape, **options), shape, around
 
 
 @settings(max_examples=80, deadline=None)
@@ -205,6 +209,15 @@ def test_the_graphs_neuron_is_used_where_it_computes_the_same(kind, reset, delay
     assert [type(node).__name__ for node in found] == NODES[kind, reset, delay]
 
 
+def test_parameters_of_each_pixel_are_those_of_a_cell():
+    shape = SHAPES["image"]
+    part, x = neuron("Synaptic", shape=shape, pixels=True), inputs(shape)
+    graph = flat_graph(part, shape, membrane=True)
+    assert [type(node).__name__ for node in graph.nodes] == ["Cell", "Dynamics", "Flatten"]
+    _, membranes, _ = in_snntorch(part, x)
+    assert_every_form(graph, x.numpy(), membranes.reshape(T, B, -1))
+
+
 def test_spikes_fed_back_through_a_synapse_are_one_neuron():
     part = neuron("RSynaptic", own="all")
     bias, node = nodes_of("n", "n", g.INPUT, part, (C,))
@@ -296,16 +309,13 @@ REFUSED = {
     "surrogate": (
         lambda: neuron("RLeaky", spike_grad=torch.sigmoid), (C,), "spike_grad", "without it",
     ),
-    "surrogate that raises": (  # LSO of snnTorch 1.0.0, in any forward
-        lambda: neuron("Leaky", spike_grad=surrogate.LSO()), (C,),
-        "spike_grad: it fails on membranes, TypeError", "without it",
-    ),
     "threshold": (
         lambda: neuron("Lapicque", threshold=-0.5), (C,), "its threshold is -0.5", "0 or more",
     ),
     "shape": (lambda: neuron("Synaptic", alpha=torch.rand(3)), (C,), "its alpha has the shape", ""),
     "pixels": (
-        lambda: neuron("Leaky", beta=torch.rand(5), threshold=1.0), (C, 3, 5), "differs between pixels", "1, 1",
+        lambda: snn.Leaky(0.5, graded_spikes_factor=torch.rand(5)), (C, 3, 5),
+        "graded_spikes_factor differs between pixels", "one for each channel",
     ),
     "linear of images": (
         lambda: neuron("RLeaky", beta=0.5, threshold=1.0, own="all"), (C, 3, C),
@@ -332,3 +342,12 @@ def test_two_recurrences_of_a_neuron_have_weights_of_one_shape():
     part = neuron("RLeaky", own="all", shape=SHAPES["image"])
     with pytest.raises(ConfigError, match="two recurrences"):
         nodes_of("n", "n", g.INPUT, part, SHAPES["image"], recurrent=np.ones((C, C, 5, 5)))
+
+
+def test_a_surrogate_that_raises_is_refused_before_the_network_runs():
+    """LSO of snnTorch 1.0.0 does, in any forward."""
+    net = nn.Sequential(nn.Linear(3, C), neuron("Leaky", spike_grad=surrogate.LSO()))
+    with pytest.raises(ConfigError, match=r"layer '1' \(Leaky\) cannot be exported") as refused:
+        source_of_module(net, in_shape=(3,), steps=2)
+    assert refused.value.why.startswith("its spike_grad fails: TypeError: Stochastic")
+    assert "fast_sigmoid" in refused.value.remedy

@@ -13,6 +13,8 @@ from asnn.exporters.graph.interpreter import run
 from asnn.exporters.nir.given import given_graph
 from asnn.exporters.nir.interpreter import run_nir
 from asnn.formats.execution_order import flattened
+from asnn.measure.cost.layer_graph import LayerGraph
+from asnn.measure.cost.operations import Operations
 from asnn.models import create_model
 from asnn.models.layers.spiking import layer_outputs
 from asnn.models.nir.graph import graph_of
@@ -323,16 +325,30 @@ def test_a_loop_without_a_state_is_refused():
         _create(nodes, [*EDGES, ["fc", "own"], ["own", "fc"]])
 
 
-def test_operations_of_loops_are_not_counted():
-    from asnn.measure.cost.layer_graph import LayerGraph
+@pytest.mark.parametrize(("semantics", "late"), [("nir", 0), ("snntorch", 1)])
+def test_operations_of_loops_are_counted_at_their_steps(semantics, late):
+    """Each spike costs an accumulate for each of the 8 weights that read it: as `nir` in its own
+    step, for the next one, and where the loop reads the spikes of the step before in that."""
+    model, x = network(recurrent(), steps=10, semantics=semantics), inputs(6)
+    with torch.no_grad(), layer_outputs(model) as found, Operations(model) as operations:
+        model(x.transpose(0, 1))
+    counts = {each.name: each for each in operations.counts().layers}
+    spikes = found["network.lif"].sum((1, 2)).double()
+    expected = torch.cat([torch.zeros(late).double(), spikes])[:10]
+    assert counts["network.own"].effective.tolist() == (8 * expected).tolist()
+    assert spikes.sum() > 0
+    products = (x != 0).sum((1, 2)) * 8
+    assert counts["network.fc"].effective.tolist() == products.tolist()
 
-    with pytest.raises(ConfigError, match="with loops are not counted"):
-        LayerGraph.of(network(recurrent()).body)
+
+def test_operations_of_layers():
     layers = LayerGraph.of(network(chain()).body).layers
     assert [(each.name, each.operation) for each in layers if each.kind == "linear"] == [
         ("network.fc1", "mac"),
         ("network.fc2", "ac"),
     ]
+    kinds = {each.name: each.operation for each in LayerGraph.of(network(recurrent()).body).layers}
+    assert (kinds["network.fc"], kinds["network.own"]) == ("mac", "ac")
 
 
 def test_a_batch_of_one_in_the_shape_of_the_input_is_left_out():
