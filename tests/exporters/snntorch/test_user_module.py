@@ -126,7 +126,7 @@ def test_samples_of_a_file(call, tmp_path):
     assert call(*flat, "--samples-from", "other.npz")[0] == 4
     (tmp_path / "text.npz").write_text("no archive")
     code, _, err = call(*flat, "--samples-from", "text.npz")
-    assert code == 4 and "could not be read" in err
+    assert code == 4 and "is not a readable NumPy file" in err
 
 
 @pytest.mark.slow
