@@ -18,6 +18,7 @@ from ..records.record import read_exports, read_record
 # Tensors that training does not learn: running statistics, and moments of the data.
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked", "mean", "std")
 BRANCHES = ("main", "shortcut")  # of a residual block
+IMPORTED = "network"  # the graph of a NIR file, whose layers are its nodes
 
 
 def inspect_run(path: Path) -> dict[str, Any]:
@@ -67,6 +68,8 @@ def inspect_run(path: Path) -> dict[str, Any]:
     if not os.path.lexists(run.model):
         return {**found, "layers": [], "warnings": [*warnings, "it has no trained weights yet"]}
     found |= _network(run)
+    if found["network"].get("name") == "nir":
+        found["neuron"] = {}  # its neurons are nodes
     if isinstance(summary.get("parameters"), int):
         found["parameters"] = summary["parameters"]
     return {**found, "warnings": warnings}
@@ -132,7 +135,7 @@ def _network(run: Run) -> dict[str, Any]:
             info.count for name, info in weights.tensors.items() if _is_learned(name, model)
         ),
         "layers": _layers(weights, model),
-        "schedules": _schedules(weights),
+        "schedules": {} if model.get("name") == "nir" else _schedules(weights),
         "poles": _poles(weights),
         "equations": _equations(weights, model),
     }
@@ -141,6 +144,8 @@ def _network(run: Run) -> dict[str, Any]:
 def _is_learned(name: str, model: dict[str, Any]) -> bool:
     """Return whether a tensor is a parameter that training learns."""
     owner, _, last = name.rpartition(".")
+    if model.get("name") == "nir":
+        return last in ("weight", "bias", "scale")
     if model.get("name") == "ode" and not _is_learned_of_ode(name, model):
         return False
     if last in ("logit", "ratio"):  # of the poles of neurons and of synapses
@@ -184,10 +189,11 @@ def _layers(weights: Weights, model: dict[str, Any]) -> list[dict[str, Any]]:
 def _split_name(name: str) -> tuple[str, str]:
     """Return the layer of a tensor, and its name in that layer.
 
-    A layer in a branch of a block includes the branch: `block1.main.conv1`.
+    A layer in a branch of a block includes the branch: `block1.main.conv1`, and a node of a NIR
+    file the graph that it is in.
     """
     parts = name.removeprefix("body.").split(".")
-    end = 1
+    end = 2 if parts[0] == IMPORTED else 1
     while end + 1 < len(parts) and parts[end] in BRANCHES:
         end += 2
     return ".".join(parts[:end]), ".".join(parts[end:])

@@ -199,7 +199,7 @@ def _show_run(found: dict[str, Any]) -> None:
     parameters = f", {found['parameters']:,} parameters" if "parameters" in found else ""
     _head(found, f"run of {_text(found['recipe'], MAX_NAME)}", f"{state}{parameters}")
     for name in ("model", "coding", "neuron"):
-        _pairs(name, found[name])
+        _pairs(name, {key: _number_of(key, each) for key, each in found[name].items()})
     for name, default in (("synapse", "none"), ("readout", "mean"), ("method", "bptt")):
         if found[name].get("name", default) != default:
             _pairs(name, found[name])
@@ -234,6 +234,11 @@ def _show_run(found: dict[str, Any]) -> None:
         for name, count in export["files"].items()
     ]
     _table("exports", ["file", "size", "state"], rows)
+
+
+def _number_of(key: str, value: Any) -> Any:
+    """Return the number of nodes and edges of an imported network, and other values as they are."""
+    return len(value) if key in ("nodes", "edges") and hasattr(value, "__len__") else value
 
 
 def _show_schedules(schedules: dict[str, dict[str, list[float]]]) -> None:

@@ -37,6 +37,16 @@ def test_a_run_without_data(cli, imported):
 
     result = cli("inspect", "run", "--json")
     assert (result.code, json.loads(result.out)["model"]["name"]) == (0, "nir")
+    layers = {each["name"]: each["parameters"] for each in json.loads(result.out)["layers"]}
+    assert layers == {
+        "network.fc1": 30 * 64 + 30,
+        "network.fc2": 300,
+        "network.lif1": 0,
+        "network.lif2": 0,
+    }
+    assert (json.loads(result.out)["schedules"], json.loads(result.out)["neuron"]) == ({}, {})
+    result = cli("inspect", "run")
+    assert "by step" not in result.err and "edges 5" in " ".join(result.err.split())
     result = cli("eval", "run")
     assert (result.code, result.out) == (2, "")
     assert "error: this run has no data" in result.err
