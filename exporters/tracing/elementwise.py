@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ...core.errors import ConfigError
 from ..graph import ir as g
 from ..graph.equations import traced
 from .samples import of_sample, two_operands
@@ -32,6 +33,10 @@ def of_one(function: Callable[..., Any]) -> Callable[..., Any]:
         def make(name: str, inputs: list[Any]) -> list[g.Node]:
             return [node_of(name, inputs, lambda value: function(value, *args, **kwargs))]
 
+        try:
+            make("function", [g.INPUT])
+        except ConfigError as error:
+            raise low.refusal(error.what, error.remedy) from error
         return low.call([x], low.folding.shape(x.layer), make, axes=x.axes)
 
     return operator
@@ -73,6 +78,18 @@ def is_value(x: Any) -> bool:
     return isinstance(x, Signal | State | Reduced)
 
 
+def _leaky_relu(x: Any, slope: float = 0.01) -> Any:
+    return x.clamp(min=0) + slope * x.clamp(max=0)
+
+
+def _elu(x: Any, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Any:
+    return scale * (x.clamp(min=0) + alpha * ((input_scale * x.clamp(max=0)).exp() - 1))
+
+
+def _hardsigmoid(x: Any) -> Any:
+    return (x / 6 + 0.5).clamp(min=0, max=1)
+
+
 ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "sigmoid": of_one(torch.sigmoid),
     "abs": of_one(torch.abs),
@@ -85,7 +102,14 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "clamp": of_one(torch.clamp),
     "clamp_min": of_one(torch.clamp_min),
     "clamp_max": of_one(torch.clamp_max),
-    "hardtanh": of_one(torch.clamp),
+    "hardtanh": of_one(lambda x, low=-1.0, high=1.0: x.clamp(min=low, max=high)),
+    "relu6": of_one(lambda x: x.clamp(min=0, max=6)),
+    "leaky_relu": of_one(_leaky_relu),
+    "elu": of_one(_elu),
+    "selu": of_one(lambda x: _elu(x, 1.6732632423543772, 1.0507009873554805)),
+    "silu": of_one(lambda x: x * torch.sigmoid(x)),
+    "hardsigmoid": of_one(_hardsigmoid),
+    "hardswish": of_one(lambda x: x * _hardsigmoid(x)),
     "minimum": of_two(torch.minimum),
     "maximum": of_two(torch.maximum),
 }
