@@ -46,13 +46,17 @@ def show_report(report: Any) -> None:
 
 def show_spikes(parity: Any) -> None:
     """Show the spikes of a runtime that fires otherwise than the network, layer by layer."""
+    from ....formats.errors import sanitize
+
     if not any(counts.any() for counts in parity.spike_mismatches.values()):
         return
-    rows = []
+    rows, nodes = [], parity.about.get("layers", {})  # of the file, by the layer of the network
     for name, counts in parity.spike_mismatches.items():
         network, file = parity.spikes[name]
         first = str(int((counts > 0).argmax())) if counts.any() else "-"
-        rows.append([name, f"{network:,.0f}", f"{file:,.0f}", f"{int(counts.sum()):,}", first])
+        node = nodes.get(name, name)
+        label = name if node == name else f"{name} ({sanitize(node, 24)})"
+        rows.append([label, f"{network:,.0f}", f"{file:,.0f}", f"{int(counts.sum()):,}", first])
     total = [sum(each) for each in zip(*parity.spikes.values(), strict=True)]
     differ = sum(int(counts.sum()) for counts in parity.spike_mismatches.values())
     if len(rows) > 1:
