@@ -195,7 +195,7 @@ def _dt(
     if stated is not None:
         notes.append(f"dt is {stated:g} s, as the metadata of the file state")
         return stated
-    decided = None if rule.scaled_times else decided_dt(graph)
+    decided = None if rule.scaled_times or rule.exponential else decided_dt(graph)
     if decided is not None:
         notes.append(f"dt is {decided:g} s, tau / r of all neurons: each adds its input as it is")
         return decided

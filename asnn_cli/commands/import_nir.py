@@ -39,8 +39,8 @@ def import_file(
         typer.Option(
             help="What the file leaves open: nir computes the equations of the format by forward "
             "Euler from 0, fires above the threshold, resets to v_reset, and a loop takes one "
-            "step; snntorch (reset by subtraction), snntorch-zero, spikingjelly, norse and sinabs "
-            "compute as these do.",
+            "step; snntorch (reset by subtraction), snntorch-zero, spikingjelly, norse, sinabs and "
+            "rockpool compute as these do.",
             autocompletion=completion.one_of(*completion.SEMANTICS),
         ),
     ] = "nir",

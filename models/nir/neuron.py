@@ -60,11 +60,12 @@ class NirNeuron(nn.Module):
             raise ConfigError(
                 f"{kind} has the arrays {', '.join(FIELDS[kind])}, not {', '.join(shapes)}"
             )
-        if semantics.several and kind == "CubaLIF":
+        if semantics.writes is not None and kind not in semantics.writes:
             raise ConfigError(
-                "sinabs writes no CubaLIF",
-                why="so that it is not known how it would compute one",
-                remedy="leave --semantics out",
+                f"with these semantics there is no {kind}",
+                why=f"their simulator writes {', '.join(semantics.writes)} alone, so that it is "
+                f"not known how it would compute a {kind}",
+                remedy="leave --semantics out, or name the simulator that wrote the file",
             )
         self.kind, self.dt, self.semantics, self.surrogate = kind, dt, semantics, surrogate
         self.at_once = semantics.reset == "value" or (
@@ -101,6 +102,10 @@ class NirNeuron(nn.Module):
             share = self._share(tau_syn)
             synapse = (1 - share).to(dtype)
             gain = gain * given["w_in"] * (1 if rule.unit_input else share)
+
+        if rule.decays_input:
+            gain = {"LI": leak, "LIF": torch.ones_like(leak)}.get(self.kind, synapse)
+            assert gain is not None
 
         def if_any(values: Tensor | None) -> Tensor | None:
             return None if values is None or not _is_anything(values) else values.to(dtype)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ...core.errors import ConfigError
 from ...core.registry import unknown
 
 
@@ -20,6 +19,9 @@ class Semantics:
             `threshold`: each spike takes v_threshold off in the same step.
         several: whether a step sends ⌊v / v_threshold⌋ spikes, not one.
         exponential: whether states decay by exp(-dt/τ), and their input is weighed with the rest.
+        decays_input: whether the input of a current, or of LI, decays in its own step already; r
+            and w_in do not count then.
+        writes: the types of neurons that the simulator writes; None for all.
         fires_at_threshold: whether v = v_threshold is enough for a spike.
         start: the membrane before the first step: `zero`, or the neuron's `v_reset` or `v_leak`.
         scaled_times: whether the file holds τ dt instead of τ.
@@ -34,6 +36,8 @@ class Semantics:
     reset: Literal["value", "subtract", "zero", "threshold"] = "value"
     several: bool = False
     exponential: bool = False
+    decays_input: bool = False
+    writes: tuple[str, ...] | None = None
     fires_at_threshold: bool = False
     start: Literal["zero", "v_reset", "v_leak"] = "zero"
     scaled_times: bool = False
@@ -58,13 +62,18 @@ SEMANTICS = {
         exponential=True,
         fires_at_threshold=True,
         unit_input=True,
+        writes=("IF", "LI", "LIF"),
         dt=1.0,
     ),
-}
-
-NOT_COMPUTED = {
-    "rockpool": "its neurons decay exponentially, send several spikes a step and are reset by "
-    "subtraction, and asnn has not been compared with it",
+    # Its LIFTorch, LIFNeuronTorch and ExpSynTorch without bias and noise.
+    "rockpool": Semantics(
+        reset="threshold",
+        several=True,
+        exponential=True,
+        decays_input=True,
+        fires_at_threshold=True,
+        writes=("LI", "LIF", "CubaLIF"),
+    ),
 }
 
 
@@ -72,15 +81,8 @@ def semantics_of(name: str) -> Semantics:
     """Return the semantics called `name`.
 
     Raises:
-        ConfigError: there are none of that name, or asnn does not compute them.
+        ConfigError: there are none of that name.
     """
-    if name in NOT_COMPUTED:
-        raise ConfigError(
-            f"asnn does not compute files with the semantics of {name}",
-            why=NOT_COMPUTED[name],
-            remedy="import it with --semantics nir: the equations of the format, with which its "
-            "spikes are others than in " + name,
-        )
     if name not in SEMANTICS:
         raise unknown("semantics", name, list(SEMANTICS))
     return SEMANTICS[name]

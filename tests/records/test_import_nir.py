@@ -159,6 +159,35 @@ def test_sinabs(tmp_path):
     assert (spikes(tmp_path / "net.nir", steps, dt=1.0) != expected).any()
 
 
+@pytest.mark.slow
+def test_rockpool(tmp_path):
+    """It needs a package that pins another nir: PYTHONPATH of a folder with rockpool."""
+    modules = pytest.importorskip("rockpool.nn.modules.torch")
+    from rockpool.nn.combinators import Sequential
+    from rockpool.nn.modules.torch.nir import to_nir
+
+    taus = {"tau_mem": full(20, 0.02), "tau_syn": full(20, 0.01), "bias": full(20, 0)}
+    net = Sequential(
+        modules.LinearTorch((12, 20)),
+        modules.LIFTorch(20, dt=1e-3, threshold=full(20, 4), **taus),
+        modules.LinearTorch((20, 5)),
+        modules.LIFNeuronTorch(5, tau_mem=full(5, 0.01), dt=1e-3, bias=full(5, 0)),
+    )
+    x = 2 * torch.rand(BATCH, STEPS, 12)
+    with torch.no_grad():
+        expected = net(x)[0].transpose(0, 1)
+    graph = to_nir(net, x[:1, 0])
+    for node in graph.nodes.values():
+        for name, value in vars(node).items():
+            setattr(node, name, value.detach().numpy() if hasattr(value, "detach") else value)
+    nir.write(tmp_path / "net.nir", graph)
+    steps = x.transpose(0, 1)
+    assert expected.max() > 1
+    found = spikes(tmp_path / "net.nir", steps, semantics="rockpool", dt=1e-3)
+    assert int((found != expected).sum()) == 0
+    assert (spikes(tmp_path / "net.nir", steps, dt=1e-3) != expected).any()
+
+
 def write(path, graph):
     nir.write(path, graph)
     return path

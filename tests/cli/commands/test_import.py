@@ -187,7 +187,7 @@ def test_form_given_is_of_imported_networks(cli, imported, trained):
         (["--dt", 1e-4], 2, "the number of time steps is not known"),
         (["--steps", 4, "--dt", 0], 2, "--dt is 0.0 it is the length of a step in seconds"),
         (["--steps", 4, "--semantics", "norsk"], 2, "unknown semantics 'norsk'"),
-        (["--steps", 4, "--semantics", "rockpool"], 2, "with the semantics of rockpool"),
+        (["--steps", 4, "--semantics", "rockpool"], 2, "does not say how long a time step is"),
         (["--steps", 4, "--answer", "median"], 2, "unknown --answer 'median'"),
         (["--steps", 4, "--set", "data.name=nothing"], 2, "unknown dataset 'nothing'"),
         (["--steps", 4, "--set", "train.epoch=3"], 2, "train.epoch"),
