@@ -1,5 +1,7 @@
 """NIR graphs in torch: order, loops, shapes, names, what is exported of them."""
 
+import os
+
 import nir
 import numpy as np
 import pytest
@@ -31,6 +33,7 @@ from tests.support.nir_files import (
 )
 
 DT = 1e-4
+RANDOM_GRAPHS = 10_000 if os.environ.get("ASNN_LONG") else 20
 LETTERS = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 
 
@@ -108,7 +111,7 @@ def test_delays_that_differ_have_no_form_in_the_export_graph():
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=RANDOM_GRAPHS, deadline=None)
 @given(graph=nir_graphs(), seed=st.integers(0, 99))
 def test_random_graphs_are_those_of_numpy_and_of_their_export(graph, seed):
     """Loops, sums, nested graphs and all types of nodes."""
