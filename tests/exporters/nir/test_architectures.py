@@ -185,7 +185,7 @@ def test_portable_max_pools_with_padding_are_average_pools():
     builder.add("pool_sum", pure.nodes["pool_t0_sum"])
     builder.add("output", nir.Output(output_type={"output": np.array([1, 1, 1])}), "pool_sum")
     for target in TARGETS.values():
-        assert "the padding of sum-pool 'pool_sum' would be ignored" in problems(
+        assert "it is wrong for SumPool2d 'pool_sum' with padding" in problems(
             builder.finish({}), target
         )
 
