@@ -100,6 +100,25 @@ def test_train_from_it(cli, imported):
 
 
 @pytest.mark.slow
+def test_what_eval_measures(cli, imported):
+    """Loops are counted and run step by step, as other layers."""
+    own = nir.Linear(weights(5, 30, 30, scale=0.1))
+    graph = chain()
+    graph = nir.NIRGraph(
+        {**graph.nodes, "own": own}, [*graph.edges, ("lif1", "own"), ("own", "lif1")]
+    )
+    assert imported(graph, "--steps", 4, "--set", "data.name=digits").code == 0
+    result = cli("eval", "run", "--energy", "--exit", "confidence=0.2", "--latency", "--json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    layers = {each["name"]: each for each in found["energy"]["layers"]}
+    assert set(layers) >= {"network.fc1", "network.own", "network.fc2"}
+    assert list(found["spike_rates"]) == ["network.lif1", "network.lif2"]
+    assert len(found["spike_rates"]["network.lif1"]) == 4
+    assert found["exits"] and found["latency"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("init", ["none", "ann"])
 def test_a_training_does_not_begin_without_the_file(cli, imported, init):
     assert imported(chain(), "--steps", 4, "--set", "data.name=digits").code == 0
