@@ -24,6 +24,7 @@ def verify(
     *,
     structure: bool = True,
     dt: float | None = None,
+    semantics: str = "nir",
 ) -> Report:
     """Compare an earlier export, or a file of another tool, with a network.
 
@@ -35,6 +36,7 @@ def verify(
             file that differs is not run. False runs any file of known operators, such as one that
             another tool has changed: it may take any time and memory.
         dt: length of a step in seconds, of a NIR file of another tool that does not state it.
+        semantics: of such a file: `nir`, or the simulator that wrote it, as `asnn import` takes it.
 
     Raises:
         DataError: the file is damaged or hostile, its metadata do not state its form, or its
@@ -44,7 +46,7 @@ def verify(
     if not is_export(path):
         from .others.check import check_other
 
-        return check_other(source, path, samples, dt=dt)
+        return check_other(source, path, samples, dt=dt, semantics=semantics)
     if _is_nir(path):
         from .nir.export import check_nir
 

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from ...core.errors import ConfigError
 from ..graph.interpreter import Trace, evaluate
-from ..graph.ir import Array, Cell, Graph, Neuron, Readout
+from ..graph.ir import Array, Cell, Graph, Neuron
 from ..source import ExportSource, Samples
 from ..verification.compare import Report, compare
 from ..verification.parity import Parity
+from .ends import last_neurons
 from .file import OtherFile, not_comparable
+from .imported import ImportedNir
 from .nir import OtherNir
 from .onnx import OtherOnnx
 
 
 def check_other(
-    source: ExportSource, path: Path, samples: Samples, *, dt: float | None = None
+    source: ExportSource,
+    path: Path,
+    samples: Samples,
+    *,
+    dt: float | None = None,
+    semantics: str = "nir",
 ) -> Report:
     """Compare what a file computes with a network, on samples, from rest.
 
@@ -34,6 +38,7 @@ def check_other(
         path: a `.nir` or `.onnx` file.
         samples: to compare on.
         dt: length of a step of a NIR file in seconds; None for what the file says.
+        semantics: how a NIR file is computed: `nir`, or the simulator that wrote it.
 
     Raises:
         ConfigError: the network has no steps, or a NIR file does not say how long one is.
@@ -52,10 +57,16 @@ def check_other(
             why="the file would draw others",
             remedy="compare with --noise off",
         )
-    last = _last_neurons(graph)
+    last = last_neurons(graph)
     file: OtherFile
     if path.name.removesuffix(".unverified").endswith(".nir"):
-        file = OtherNir(path, graph.in_shape, dt)
+        file = (
+            OtherNir(path, graph.in_shape, dt)
+            if semantics == "nir"
+            else ImportedNir(path, graph.in_shape, dt, steps=graph.steps, semantics=semantics)
+        )
+    elif semantics != "nir":
+        raise ConfigError("--semantics is for .nir files", why=f"{path} says what it computes")
     else:
         file = OtherOnnx(
             path,
@@ -145,16 +156,3 @@ class FileCheck:
                 logits = evaluate(graph.nodes[-1], [logits])
         answer = graph.answer.of(logits)
         self.parity.add(trace, answer, layers, outputs={"logits_per_step": logits})
-
-
-def _last_neurons(graph: Graph) -> Neuron | Cell | None:
-    """Return the neurons whose spikes are the output of the network; None if it gives values."""
-    last = graph.nodes[-1]
-    if isinstance(last, Neuron | Cell):
-        return last
-    if not isinstance(last, Readout) or last.bias.any():
-        return None
-    if not np.array_equal(last.weight, np.eye(len(last.weight))):
-        return None
-    before: Sequence[Neuron | Cell] = [n for n in graph.neurons if n.name == last.inputs[0]]
-    return before[0] if before else None

@@ -17,6 +17,7 @@ def check_file(
     as_json: bool,
     structure: bool,
     dt: float | None,
+    semantics: str,
 ) -> None:
     """Compare an earlier export, or a file of another tool, with the network.
 
@@ -28,6 +29,7 @@ def check_file(
         as_json: print the report as JSON.
         structure: first compare nodes, weights and metadata of an export of asnn.
         dt: length of a step in seconds, of a file of another tool that does not state it.
+        semantics: of a NIR file of another tool: `nir`, or the simulator that wrote it.
 
     Raises:
         DataError: it cannot be read, or not be compared.
@@ -37,7 +39,7 @@ def check_file(
     from ....exporters import verify
 
     console.note(f"comparing {file} with {origin} on {samples.name}")
-    report = verify(network, file, samples, structure=structure, dt=dt)
+    report = verify(network, file, samples, structure=structure, dt=dt, semantics=semantics)
     if as_json:
         console.print_json({"file": str(file), **report.as_dict(), "notes": report.notes})
     else:

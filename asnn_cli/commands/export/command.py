@@ -106,6 +106,13 @@ def export(
             help="--check: instead of RUN, the network of a NIR file, read as `asnn import` does.",
         ),
     ] = None,
+    semantics: Annotated[
+        str,
+        typer.Option(
+            help="--check, of a .nir file of another tool: nir, or the simulator that wrote it, "
+            "as `asnn import` takes it."
+        ),
+    ] = "nir",
     structure: Annotated[
         bool,
         typer.Option(
@@ -236,6 +243,11 @@ def export(
     other = check is not None and not is_export(require_file(check))
     require_origin(context, source, against, checks_other=other)
     number = parse_samples(samples)
+    if is_given(context, "semantics") and not other:
+        raise ConfigError(
+            "--semantics goes with --check and a .nir file of another tool",
+            why="a file of asnn says how it is run",
+        )
     if nms and (check is not None or source is not None or format != "onnx"):
         raise ConfigError(
             "--nms is for the export of a run to ONNX",
@@ -311,7 +323,7 @@ def export(
 
     if check is not None:
         seconds = dt if other else None
-        check_file(check, network, origin, verified_on, as_json, structure, seconds)
+        check_file(check, network, origin, verified_on, as_json, structure, seconds, semantics)
         return
     assert format is not None
     if format == "onnx" and form is None and is_long(network):

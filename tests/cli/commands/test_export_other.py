@@ -145,3 +145,8 @@ def quantised():
         p.key: p.value for p in onnx.load(next(iter(json.loads(done.out)["files"]))).metadata_props
     }
     assert about["dequantised"] == "0, 2"
+
+
+def test_semantics_go_with_files_of_other_tools(cli):
+    done = cli("export", "-f", "onnx", "--semantics", "snntorch")
+    assert done.code == 2 and "--semantics goes with --check" in done.err

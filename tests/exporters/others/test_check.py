@@ -95,6 +95,43 @@ def test_62_spikes_become_45(tmp_path) -> None:
     assert parity.spike_mismatches[last].sum() == 43
 
 
+def recurrent(reset: str) -> nn.Sequential:
+    torch.manual_seed(0)
+    options = {"beta": torch.full((16,), 0.9), "threshold": torch.full((16,), 0.5)}
+    options |= {"init_hidden": True, "reset_mechanism": reset}
+    hidden = snn.RLeaky(linear_features=16, **options)
+    ends = nn.Linear(16, 4), lif(4, reset, output=True)
+    return nn.Sequential(nn.Linear(20, 16), hidden, *ends).eval()
+
+
+@pytest.mark.parametrize(
+    ("reset", "semantics"), [("subtract", "snntorch"), ("zero", "snntorch-zero")]
+)
+def test_a_file_as_the_simulator_computes_it_that_wrote_it(reset, semantics, tmp_path) -> None:
+    """What the file leaves out, the semantics of snnTorch say: no spike differs."""
+    network = recurrent(reset)
+    path = written_by_snntorch(network, tmp_path / "theirs.nir")
+    source = source_of_module(network, in_shape=(20,), steps=STEPS, frames=True)
+    spikes = (np.random.default_rng(0).random((8, STEPS, 20)) < 0.4).astype(np.float32)
+    samples = Samples(spikes, None, "spikes")
+    assert not verify(source, path, samples).verified
+    report = verify(source, path, samples, semantics=semantics)
+    assert report.verified
+    counted = report.parities[1].spikes
+    assert len(counted) == 2 and all(own == found > 0 for own, found in counted.values())
+    assert report.parities[1].about["semantics"] == semantics
+
+
+def test_semantics_are_of_nir_files(unrolled, tmp_path) -> None:
+    path = written_by_torch(Unrolled(), tmp_path / "theirs.onnx")
+    with pytest.raises(ConfigError, match=r"--semantics is for \.nir files"):
+        verify(unrolled, path, random_samples((12,), 2), semantics="snntorch")
+    path = written_by_snntorch(net("zero"), tmp_path / "theirs.nir")
+    source = source_of_module(net("zero"), in_shape=(20,), steps=STEPS)
+    with pytest.raises(ConfigError, match="unknown semantics 'brian'"):
+        verify(source, path, random_samples((20,), 2), semantics="brian")
+
+
 def test_a_nir_file_that_computes_the_same_agrees(tmp_path) -> None:
     network = net("zero")
     source = source_of_module(network, in_shape=(20,), steps=STEPS)
@@ -332,7 +369,11 @@ def test_an_export_of_asnn_with_its_weights_in_another_file(unrolled, tmp_path) 
     asnn.export_onnx(unrolled, tmp_path / "m.onnx", samples=samples)
     model = onnx.load(tmp_path / "m.onnx")
     onnx.save(
-        model, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=200
+        model,
+        tmp_path / "m.onnx",
+        save_as_external_data=True,
+        location="m.data",
+        size_threshold=200,
     )
     report = verify(unrolled, tmp_path / "m.onnx", samples)
     assert report.verified and report.structure == []
