@@ -7,14 +7,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import torch
 
-from ..coding.base import FIRST_CHOICE
-from ..coding.factory import coding_registry
-from ..coding.samples import PLURALS, SampleSpec
 from ..core.documents import plain_tables, read_toml
 from ..core.errors import ConfigError, DataError
 from ..core.files import write_bytes, write_json, write_text
@@ -22,7 +18,6 @@ from ..core.registry import unknown
 from ..datasets import DataSet
 from ..datasets.sources.none import NO_DATA
 from ..formats.nir import read_nir
-from ..formats.step_length import decided_dt, needs_dt, stated_dt
 from ..learning.device import versions_and_machine
 from ..learning.recipe import Recipe, check_recipe, override
 from ..models.factory import create_model
@@ -35,13 +30,8 @@ from ..models.nir.reading import NirDescription, describe
 from ..models.nir.semantics import semantics_of
 from ..models.saved import model_bytes
 from .create import create_run
+from .import_defaults import sample_of, step_length
 from .layout import FORMAT, Run
-
-if TYPE_CHECKING:
-    import nir
-
-CODINGS = {**FIRST_CHOICE, "image": "direct"}
-"""The code by kind of samples, unless another is named: images are the same at every step."""
 
 Changes = Sequence[tuple[list[str], Any]]
 
@@ -144,7 +134,7 @@ def import_nir(
     graph = read_nir(path)
     about, notes = describe(graph), []
     notes += about.notes
-    length = _dt(path, graph, dt, semantics, notes)
+    length = step_length(path, graph, dt, semantics, notes)
     _require_network(path, about, length, semantics)
     document: dict[str, Any] = {
         "name": re.sub(r"[^\w.-]+", "-", path.stem).strip("-") or "network",
@@ -162,7 +152,7 @@ def import_nir(
     }
     document, _ = override(document, list(changes))
     data = _data(document)
-    spec = _sample(document, about, data, steps, graph)
+    spec = sample_of(document, about, data, steps, graph)
     recipe = check_recipe(document, source=f"the import of {path}")
     network = recipe.model_arguments()
     model = create_model(
@@ -179,46 +169,6 @@ def import_nir(
         "dt": length,
     }
     return ImportedNetwork(path, recipe, model.eval(), data, content, notes)
-
-
-def _dt(
-    path: Path, graph: nir.NIRGraph, given: float | None, semantics: str, notes: list[str]
-) -> float:
-    """Return the length of a step: what is given, or what the simulator, the metadata or the
-    parameters say."""
-    if given is not None:
-        return given
-    rule = semantics_of(semantics)
-    if rule.dt is not None:
-        return rule.dt
-    stated = stated_dt(graph)
-    if stated is not None:
-        notes.append(f"dt is {stated:g} s, as the metadata of the file state")
-        return stated
-    decided = None if rule.scaled_times or rule.exponential else decided_dt(graph)
-    if decided is not None:
-        notes.append(f"dt is {decided:g} s, tau / r of all neurons: each adds its input as it is")
-        return decided
-    if rule.r_of_if and (of_if := _dt_of_if(graph)) is not None:
-        notes.append(f"dt is {of_if:g} s, 1 / r of all IF, as {semantics} writes it")
-        return of_if
-    if not needs_dt(graph):
-        return 1e-4  # nothing depends on it
-    kinds = {type(node).__name__ for node in graph.nodes.values()} - {"Input", "Output"}
-    raise ConfigError(
-        f"{path} does not say how long a time step is",
-        why=f"NIR has no field for it, and its nodes ({', '.join(sorted(kinds))}) compute "
-        "something else with another one",
-        remedy="give --dt SECONDS, that of the simulator that wrote the file: 0.0001 is the "
-        "default of SpikingJelly, 0.001 that of Norse (with --semantics norse)",
-    )
-
-
-def _dt_of_if(graph: nir.NIRGraph) -> float | None:
-    """Return 1 / r of the neurons IF, if they all have the same; None otherwise."""
-    nodes = (node for node in graph.nodes.values() if type(node).__name__ == "IF")
-    found = {float(r) for node in nodes for r in np.ravel(node.r)}  # type: ignore[attr-defined]
-    return 1 / r if len(found) == 1 and (r := found.pop()) > 0 else None
 
 
 def _require_network(path: Path, about: NirDescription, dt: float, semantics: str) -> None:
@@ -240,66 +190,6 @@ def _data(document: dict[str, Any]) -> DataSet | None:
     if document["data"].get("name", NO_DATA) == NO_DATA:
         return None
     return check_recipe({"data": document["data"]}, source="the import").data.load()
-
-
-def _sample(
-    document: dict[str, Any],
-    about: NirDescription,
-    data: DataSet | None,
-    steps: int | None,
-    graph: nir.NIRGraph,
-) -> SampleSpec:
-    """Complete the section `coding` of a document, and return what samples are.
-
-    Raises:
-        ConfigError: the number of steps is not known, or the shape of samples without data.
-    """
-    coding = document.setdefault("coding", {})
-    if steps is not None:
-        coding["steps"] = steps
-    if "name" not in coding:
-        coding["name"] = CODINGS["series" if data is None else data.spec.kind]
-    if "steps" not in coding:
-        known = data.spec.steps if data is not None else _stated_steps(graph)
-        if known is None:
-            raise ConfigError(
-                "the number of time steps is not known",
-                why="a NIR file has none",
-                remedy="give --steps T",
-            )
-        coding["steps"] = known
-    if data is not None:
-        return data.spec
-    shape, takes = about.in_shape, coding_registry.get(coding["name"]).takes
-    if "series" in takes:
-        shape = shape if len(shape) in (1, 3) else (_product(shape),)
-        return SampleSpec("series", shape, steps=coding["steps"])
-    if "image" in takes and len(shape) == 3:
-        return SampleSpec("image", shape)
-    kind = PLURALS["image" if "image" in takes else "events"]
-    raise ConfigError(
-        f"the code {coding['name']} takes {kind}, whose shape is not known",
-        why=f"the network reads samples of the shape {list(shape)}",
-        remedy="name the data, --set data.name=NAME, or leave coding.name out",
-    )
-
-
-def _product(shape: Sequence[int]) -> int:
-    return int(torch.Size(shape).numel())
-
-
-def _stated_steps(graph: nir.NIRGraph) -> int | None:
-    """Return the number of steps that the metadata of an export of asnn state; 1 if all of them are
-    channels of one."""
-    about = graph.metadata or {}
-    runs = about.get("runs")
-    if (runs.decode() if isinstance(runs, bytes) else str(runs)).startswith("once, on all steps"):
-        return 1
-    found = about.get("steps")
-    try:
-        return int(found) if found is not None and int(found) > 0 else None
-    except (TypeError, ValueError):
-        return None
 
 
 def _outputs(network: dict[str, Any], data: DataSet | None) -> int:
