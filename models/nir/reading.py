@@ -52,7 +52,7 @@ class NirDescription:
         with torch.no_grad():
             for name in network.order:
                 for field, tensor in network.arrays(name).items():
-                    tensor.copy_(torch.from_numpy(np.asarray(self.arrays[name][field], np.float64)))
+                    tensor.copy_(torch.from_numpy(np.array(self.arrays[name][field], np.float64)))
                     if not bool(tensor.isfinite().all()):
                         raise DataError(f"{field} of the node {sanitize(name, 60)!r} is too large")
                     if field.startswith("tau") and not bool((tensor > 0).all()):
