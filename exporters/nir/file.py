@@ -68,7 +68,7 @@ def _write(group: h5py.Group, content: dict[str, Any], seen: dict[Any, h5py.Data
         elif isinstance(item, str):
             group.create_dataset(key, data=item, dtype=h5py.string_dtype())
         elif isinstance(item, np.ndarray) and item.ndim and item.dtype.kind in "fiu":
-            digest = hashlib.sha256(np.ascontiguousarray(item)).digest()
+            digest = hashlib.sha256(np.ascontiguousarray(item).data).digest()
             identity = (item.dtype.str, item.shape, digest)
             if identity in seen:
                 group[key] = seen[identity]
