@@ -147,11 +147,6 @@ def _check(module: nn.Module) -> None:
 def _steps_of(module: nn.Module, traced: TracedForward, steps: int | None) -> int:
     own = traced.own_steps
     if own is not None:
-        if steps not in (None, own):
-            raise ConfigError(
-                f"the forward makes {own} steps by itself, not {steps}",
-                remedy=f"omit the number of steps, or {ONE_STEP}",
-            )
         return own
     if steps is None:
         declared = declared_steps(module)

@@ -156,11 +156,17 @@ def trace_module(module: nn.Module, in_shape: g.Shape, steps: int | None) -> Tra
     # Parts of asnn take all steps more often than one.
     first = 1 if any(lowers_itself(part) for part in module.modules()) else 0
     failed: list[_Attempt] = []
+    once: TracedForward | None = None  # a loop of one step, over an axis of size 1 of an image
     for axes in layouts:
         try:
-            return _with_steps(module, in_shape, axes, steps, number)
+            found = _with_steps(module, in_shape, axes, steps, number)
+            if not (found.runs_all and found.own_steps == 1 and "T" not in axes):
+                return found
+            once = found
         except _Attempt as attempt:
             failed.append(attempt)
+    if once is not None and all(attempt.reached < 1 for attempt in failed):
+        return once
     if steps is None and len(declared) > 1:
         raise missing_steps(declared)
     furthest = max(failed, key=lambda each: (each.reached, each is failed[first]))
@@ -244,12 +250,22 @@ def _attempted(
         for node in found.graph.nodes:
             if node.op == "output":
                 returned = list(fx.map_arg(node.args[0], lowering.values.__getitem__))
-                return _finished(lowering, returned)
+                return _checked(_finished(lowering, returned), steps)
             lowering.lower(node)
             reached = 1 + len(lowering.folding.layers)
     except ConfigError as error:
         raise _attempt_of(error, reached) from error
     raise AssertionError("a captured forward returns")
+
+
+def _checked(found: TracedForward, steps: int | None) -> TracedForward:
+    """Refuse a forward that makes another number of steps than is asked for."""
+    if steps is not None and found.own_steps not in (None, steps):
+        raise ConfigError(
+            f"the forward makes {found.own_steps} steps by itself, not {steps}",
+            remedy=f"omit the number of steps, or {ONE_STEP}",
+        )
+    return found
 
 
 def _finished(lowering: Lowering, tensors: list[Any]) -> TracedForward:

@@ -298,6 +298,24 @@ def test_a_forward_and_its_graph_give_the_same(name):
     )
 
 
+def test_an_axis_of_size_one_is_not_taken_for_the_steps():
+    class Flattening(Net):
+        def forward(self, x):  # [B, T, 1, F]
+            frames = [x[:, t].flatten(1) for t in range(x.shape[1])]
+            return torch.stack(two_layers(self, frames)[0], 1)
+
+    net, x = Flattening(None).eval(), frames()
+    source = source_of_module(net, in_shape=(1, 12), steps=T)
+    trace = run(source.graph, x[:, :, None].numpy())
+    with torch.no_grad():
+        wanted = net(x.transpose(0, 1)[:, :, None]).transpose(0, 1)
+    np.testing.assert_array_equal(trace.logits, wanted.numpy())
+    with pytest.raises(ConfigError, match="the number of time steps is missing"):
+        source_of_module(net, in_shape=(1, 12))
+    with pytest.raises(ConfigError, match="makes 6 steps by itself, not 4"):
+        source_of_module(Net(FORWARDS["fed_back"][0]), in_shape=(12,), steps=4)
+
+
 def nodes_of(name):
     function, _, steps, options = FORWARDS[name]
     return source_of_module(Net(function, **options), in_shape=(12,), steps=steps).graph.nodes
