@@ -25,8 +25,9 @@ OVER_TIME = (
     + ONE_STEP
 )
 HEADS = "heads"
-BATCH = 11
-SOME, MANY = (5, 7), 1031  # steps of inputs for networks that may choose their number themselves
+BATCHES = (3, 5, 4)  # samples of an input; others where the first may be a number of steps
+SOME = (5, 7)  # steps of inputs for networks that may choose their number themselves
+MORE = (17, 65, 257, 1031, 4099)  # for loops of their own that need more
 
 
 @dataclass(frozen=True)
@@ -208,12 +209,23 @@ def _with_steps(
     except (FailedRunError, _Attempt) as failed:
         error = failed.error if isinstance(failed, _Attempt) else failed
         attempt = _attempt_of(error, 0) if error is failed else failed
-        if not isinstance(error.__cause__, IndexError):
+        if not _is_too_short(error):
             raise attempt from error
-    try:  # a loop of its own may need more steps than the input has
-        return _attempted(module, in_shape, axes, MANY, steps)
-    except _Attempt as again:
-        raise (attempt if again.reached < 1 else again) from again
+    for more in MORE:  # a loop of its own may need more steps than the input has
+        try:
+            return _attempted(module, in_shape, axes, more, steps)
+        except _Attempt as again:
+            if again.reached >= 1:
+                raise
+            if not _is_too_short(again.error):
+                break
+    raise attempt
+
+
+def _is_too_short(error: ConfigError) -> bool:
+    """Return whether a forward has read a step that its input does not have."""
+    cause = error.__cause__
+    return isinstance(cause, IndexError) and "out of bounds for dimension" in str(cause)
 
 
 def _attempt_of(error: ConfigError, reached: float) -> _Attempt:
@@ -223,9 +235,9 @@ def _attempt_of(error: ConfigError, reached: float) -> _Attempt:
     return _Attempt(max(reached, isinstance(error, UntracedError)), error)
 
 
-def _example(in_shape: g.Shape, axes: Axes, steps: int) -> Tensor:
+def _example(in_shape: g.Shape, axes: Axes, steps: int, batch: int = BATCHES[0]) -> Tensor:
     """Return an input of a layout: noise."""
-    sizes = {"T": max(steps, 2), "B": BATCH if steps != BATCH else BATCH + 2}
+    sizes = {"T": max(steps, 2), "B": batch}
     shape = [in_shape[axis] if isinstance(axis, int) else sizes[axis] for axis in axes]  # type: ignore[index]
     return torch.rand(*shape, generator=torch.Generator().manual_seed(0))
 
@@ -238,15 +250,36 @@ def _attempted(
     Raises:
         _Attempt: it is refused.
     """
-    example, by_step = _example(in_shape, axes, size), "T" in axes
+    for batch in BATCHES:
+        if batch == size:
+            continue
+        found = _lowered(module, _example(in_shape, axes, size, batch), in_shape, axes, steps)
+        if "T" not in axes or found.own_steps != batch:
+            return found
+    raise _Attempt(
+        len(found.nodes),
+        ConfigError(
+            "the forward makes a step for each sample of the batch",
+            why="its loop has the size of another axis than that of the steps",
+            remedy="loop over the steps of [T, B, ...], x.size(0), or of [B, T, ...], x.size(1)",
+        ),
+    )
+
+
+def _lowered(
+    module: nn.Module, example: Tensor, in_shape: g.Shape, axes: Axes, steps: int | None
+) -> TracedForward:
+    """Return the forward on an input of a layout."""
     sizes = dict(zip(axes, example.shape, strict=True))
+    by_step = "T" in sizes
+    size = sizes.get("T", steps or 2)
     reached = 0
     try:
         remedy = OVER_TIME if by_step else ONE_STEP
         found = capture(module, example, by_step=by_step, remedy=remedy)
         reached = 1
         known = max([*declared_steps(module), found.step_calls, steps or 1, size])
-        lowering = Lowering(found, in_shape, axes, sizes.get("T", size), sizes["B"], known)
+        lowering = Lowering(found, in_shape, axes, size, sizes["B"], known)
         for node in found.graph.nodes:
             if node.op == "output":
                 returned = list(fx.map_arg(node.args[0], lowering.values.__getitem__))
@@ -294,12 +327,6 @@ def _finished(lowering: Lowering, tensors: list[Any]) -> TracedForward:
         raise ConfigError(
             f"the forward does not call every neuron once in each of its {max(fixed)} steps",
             remedy=ONE_STEP,
-        )
-    if lowering.batch in fixed and "T" in lowering.axes:
-        raise ConfigError(
-            "the forward makes a step for each sample of the batch",
-            why="its loop has the size of another axis than that of the steps",
-            remedy="loop over the steps of [T, B, ...], x.size(0), or of [B, T, ...], x.size(1)",
         )
     folding = lowering.folding
     if folding.reads_steps and (folding.reads_image or not runs_all):
