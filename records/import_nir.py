@@ -30,7 +30,7 @@ from ..models.nir.reading import NirDescription, describe
 from ..models.nir.semantics import semantics_of
 from ..models.saved import model_bytes
 from .create import create_run
-from .import_defaults import sample_of, step_length
+from .import_defaults import sample_of, semantics_notes, step_length
 from .layout import FORMAT, Run
 
 Changes = Sequence[tuple[list[str], Any]]
@@ -135,6 +135,7 @@ def import_nir(
     about, notes = describe(graph), []
     notes += about.notes
     length = step_length(path, graph, dt, semantics, notes)
+    notes += semantics_notes(graph, semantics, length)
     _require_network(path, about, length, semantics)
     document: dict[str, Any] = {
         "name": re.sub(r"[^\w.-]+", "-", path.stem).strip("-") or "network",
