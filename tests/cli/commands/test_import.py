@@ -53,6 +53,7 @@ def test_a_run_without_data(cli, imported):
     assert (result.code, result.out) == (2, "")
     assert "error: this run has no data" in result.err
     assert "→ name them: --set data.name=NAME" in result.err
+    assert "in `asnn import`, which makes a run for them" in " ".join(result.err.split())
     result = cli("eval", "run", "--set", "data.name=digits")
     assert result.code == 4
     assert "→ import it for these data: asnn import FILE.nir --set data.name=digits" in result.err
