@@ -19,14 +19,16 @@ from .kinds import is_snntorch, state_at_rest
 from .neurons import nodes_of
 from .refusal import refusal
 from .samples import parted, samples
-from .values import ALL, Const, Reduced, Signal, State
+from .values import ALL, Collected, Const, Reduced, Signal, State
 
 if TYPE_CHECKING:
     from .lowering import Lowering
 
+COMPUTED = Signal | State | Reduced | Collected  # values that depend on the input
+
 
 def part(low: Lowering, call: Call, tensors: Sequence[Any]) -> list[Any]:
-    """Return the values of a call of a neuron, or of a part that lowers itlow."""
+    """Return the values of a call of a neuron, or of a part that lowers itself."""
     part = low.root.get_submodule(call.where)
     rest = iter(tensors)
     leaves = [next(rest) if isinstance(leaf, Tensor) else leaf for leaf in call.leaves]
@@ -125,17 +127,17 @@ def _check_states(
         if isinstance(leaf, Argument) and step == 0:
             if own or len(given) == 1:
                 low.states[leaf.path] = State(spikes.layer, index, 0, spikes.axes)
-        elif step == 0 and not isinstance(leaf, Signal | State | Reduced):
+        elif step == 0 and not isinstance(leaf, COMPUTED):
             low.resets = True
             if isinstance(leaf, Const) and not leaf.is_zero:
                 why = "its state before the first step is not 0"
                 raise refusal(where, neuron, why, "start from 0: mem = neuron.reset_mem()")
-        elif isinstance(leaf, Signal | State | Const | Argument) and not _is_state(
+        elif isinstance(leaf, COMPUTED | Const | Argument) and not _is_state(
             leaf, spikes, index, step - 1
         ):
             why = "its membrane argument is not the membrane that it returned last"
             raise refusal(where, neuron, why, "pass on the membrane that it returned")
-        if isinstance(leaf, Signal | State | Const | Argument):
+        if isinstance(leaf, COMPUTED | Const | Argument):
             index, found = index + 1, found + 1
     if step > 0 and given and not found:
         why = "it is called with the same state in every step"
