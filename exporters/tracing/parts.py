@@ -102,13 +102,23 @@ def _neuron(low: Lowering, call: Call, neuron: nn.Module, x: Signal, given: list
         raise refusal(
             where,
             neuron,
-            f"its call number {step + 1} does not repeat the first one a step later",
-            "give every neuron its own layer, called once in a time step",
+            f"its call number {step + 1} does not repeat the first one a step later"
+            + _other_input(low, first, x),
+            "give every neuron its own layer, called once in a time step, and use the same layers "
+            "and constants in every step",
         )
     _check_states(low, where, neuron, spikes, given)
     number = sum(isinstance(leaf, Tensor) for leaf in call.returned)
     states = [State(spikes.layer, i, step, x.axes) for i in range(1, number)]
     return [spikes, *states]
+
+
+def _other_input(low: Lowering, first: str, x: Signal) -> str:
+    """Return what a call of a neuron reads that the first one does not; empty if unknown."""
+    layers = low.folding.layers
+    before = [layers[edge.layer].where for edge in layers[first].edges if edge.layer in layers]
+    later = layers[x.layer].where if x.layer in layers else ""
+    return f": it reads {later!r}, not {before[0]!r}" if before and later not in before else ""
 
 
 def _check_states(
@@ -130,8 +140,12 @@ def _check_states(
         elif step == 0 and not isinstance(leaf, COMPUTED):
             low.resets = True
             if isinstance(leaf, Const) and not leaf.is_zero:
-                why = "its state before the first step is not 0"
-                raise refusal(where, neuron, why, "start from 0: mem = neuron.reset_mem()")
+                why = "its state before the first step is not 0, or is kept from call to call"
+                remedy = (
+                    "start from 0 in the forward, mem = neuron.reset_mem(); or, in one that makes "
+                    "one step, use init_hidden=True, or take the state and return it"
+                )
+                raise refusal(where, neuron, why, remedy)
         elif isinstance(leaf, COMPUTED | Const | Argument) and not _is_state(
             leaf, spikes, index, step - 1
         ):
