@@ -41,7 +41,7 @@ CONDITION = (
     "no membrane of {} that a reset leaves above its threshold comes to between once and twice the "
     "threshold in the next step"
 )
-NOISE_SAMPLES = 4  # on which a network is compared with its graph
+NOISE_SAMPLES = 16  # on which a network is compared with its graph
 NOISE_SCALES = (1.0, 10.0, 100.0)  # until every layer of neurons has fired
 
 

@@ -6,7 +6,7 @@ import snntorch as snn
 import torch
 from torch import nn
 
-from asnn.core.errors import ConfigError
+from asnn.core.errors import ConfigError, VerificationError
 from asnn.exporters.graph.interpreter import run
 from asnn.exporters.graph.ir import Neuron
 from asnn.exporters.snntorch.module import source_of_module
@@ -93,6 +93,27 @@ def test_spikes_of_images(current):
     graph = compared(fed_back(current, (4, 4, 4)), (2, 4, 4))
     (neuron,) = (node for node in graph.nodes if isinstance(node, Neuron))
     assert neuron.recurrent.shape[:2] == (4, 4)
+
+
+def test_other_recurrent_weights_are_found_on_noise(monkeypatch):
+    """Also where the answer are spikes, of which few differ."""
+
+    def forward(net, x):
+        mem, last, found = net.lif.reset_mem(), net.last.reset_mem(), []
+        spk = torch.zeros(x.shape[1], 4, 4, 4)
+        for t in range(T):
+            spk, mem = net.lif(net.conv(x[t]) + net.dilated(spk), mem)
+            answer, last = net.last(net.head(spk.flatten(1)), last)
+            found.append(answer)
+        return torch.stack(found)
+
+    net = Net(forward)
+    net.last = snn.Leaky(beta=0.8, threshold=0.1)
+    source_of_module(net, in_shape=(2, 4, 4))
+    wrong = "asnn.exporters.tracing.operators._of_own_spikes"
+    monkeypatch.setattr(wrong, lambda weight, bias, **_: (weight, bias))
+    with pytest.raises(VerificationError, match="differ"):
+        source_of_module(net, in_shape=(2, 4, 4))
 
 
 @pytest.mark.parametrize(
