@@ -20,6 +20,7 @@ from .values import ALL, Const, Reduced, Signal
 if TYPE_CHECKING:
     from .lowering import Lowering
 
+MEANS = "use nn.AvgPool2d for a mean of pixels; F.linear with a constant matrix for one of features"
 LOGITS = "return the values themselves: a caller can compute it of the answer"
 
 
@@ -362,7 +363,7 @@ def reduced(kind: str) -> Callable[..., Any]:
         if pixels == list(range(1, len(shape))) and len(shape) == 3 and "B" not in axes:
             return _mean_of_pixels(low, low.signal(x), shape, left, kind, keepdim)
         why = "exports have it over all steps, or over all pixels of a channel"
-        raise low.refusal(why, "use nn.AvgPool2d for a mean of pixels")
+        raise low.refusal(why, MEANS)
 
     return reduce
 

@@ -103,9 +103,9 @@ def _neuron(low: Lowering, call: Call, neuron: nn.Module, x: Signal, given: list
             where,
             neuron,
             f"its call number {step + 1} does not repeat the first one a step later"
-            + _other_input(low, first, x),
+            + _other_input(low, first, x, step),
             "give every neuron its own layer, called once in a time step, and use the same layers "
-            "and constants in every step",
+            "and constants in every step, on the steps of the input in their order",
         )
     _check_states(low, where, neuron, spikes, given)
     number = sum(isinstance(leaf, Tensor) for leaf in call.returned)
@@ -113,12 +113,16 @@ def _neuron(low: Lowering, call: Call, neuron: nn.Module, x: Signal, given: list
     return [spikes, *states]
 
 
-def _other_input(low: Lowering, first: str, x: Signal) -> str:
+def _other_input(low: Lowering, first: str, x: Signal, step: int) -> str:
     """Return what a call of a neuron reads that the first one does not; empty if unknown."""
     layers = low.folding.layers
     before = [layers[edge.layer].where for edge in layers[first].edges if edge.layer in layers]
     later = layers[x.layer].where if x.layer in layers else ""
-    return f": it reads {later!r}, not {before[0]!r}" if before and later not in before else ""
+    if before and later not in before:
+        return f": it reads {later!r}, not {before[0]!r}"
+    if later and isinstance(x.step, int) and x.step != step:
+        return f": it reads {later!r} of step {x.step + 1}"
+    return ""
 
 
 def _check_states(

@@ -102,6 +102,17 @@ def called_twice_a_step(net, x):
     return torch.stack(spikes)
 
 
+def in_reverse(net, x):
+    return steps(net, x.unbind(0)[::-1])[0]
+
+
+def less_their_mean(net, x):
+    def current(net, x_t, t):
+        return net.fc(x_t) - net.fc(x_t).mean(1, keepdim=True)
+
+    return steps(net, x, current)[0]
+
+
 def recurrent_layer_of_torch(net, x):
     return steps(net, net.lstm(x)[0], lambda net, x_t, t: x_t)[0]
 
@@ -110,6 +121,7 @@ def head_behind_the_mean(net, x):
     return torch.relu(net.again(steps(net, x)[0].mean(0)))
 
 
+MATRIX = torch.eye(4) - 1 / 4
 SAME = "use the same layers and constants in every step"
 
 
@@ -119,6 +131,8 @@ SAME = "use the same layers and constants in every step"
         (norm_of_each_step, "call number 2 does not repeat .* reads 'norms.1', not 'n", SAME),
         (threshold_of_each_step, "call number 2 does not repeat the first one", SAME),
         (called_twice_a_step, "reads 'again', not 'fc'", "give every neuron its own layer"),
+        (in_reverse, "call number 1 .* it reads 'fc' of step 5", "in their order"),
+        (less_their_mean, "all pixels of a channel", "F.linear with a constant matrix"),
         (recurrent_layer_of_torch, "the graph has no such layer", "lower"),
         (head_behind_the_mean, "its input is a mean, a sum or the last", "return that input"),
     ],
@@ -127,6 +141,17 @@ def test_a_refusal_says_what_differs_and_what_to_do(forward, why, remedy):
     with pytest.raises(ConfigError) as error:
         source_of_module(Net(forward).eval(), in_shape=(12,))
     assert re.search(why, error.value.why) and remedy in error.value.remedy
+
+
+def test_a_mean_of_features_as_the_refusal_says_it():
+    def centred(net, x):
+        return steps(net, x, lambda net, x_t, t: nn.functional.linear(net.fc(x_t), MATRIX))[0]
+
+    net, x = Net(centred).eval(), frames()
+    source = source_of_module(net, in_shape=(12,))
+    with torch.no_grad():
+        wanted = steps(net, x, lambda net, x_t, t: net.fc(x_t) - net.fc(x_t).mean(1, keepdim=True))
+    np.testing.assert_array_equal(run(source.graph, x.numpy()).logits, wanted[0].numpy())
 
 
 def test_a_number_of_steps_as_argument_needs_a_value():
