@@ -68,6 +68,8 @@ def load_samples(path: Path, shape: tuple[int, ...], number: int) -> Samples:
         raise DataError(
             f"{path} has images of the shape {list(images.shape)}",
             why=f"the network takes [N, {', '.join(map(str, shape))}]",
+            remedy="its axes are samples, then steps if the network takes other input at each "
+            "(--steps), then those of --in-shape",
         )
     if labels is not None and (labels.shape != images.shape[:1] or labels.dtype.kind not in "iu"):
         raise DataError(f"{path} has labels that are not one integer an image")

@@ -49,5 +49,5 @@ def require_empty(folder: Path) -> None:
         raise ConfigError(
             f"{folder} is not empty",
             why="a run is never written over another",
-            remedy=f"choose another --out, or resume it: asnn train --resume {shell(folder)}",
+            remedy=f"choose another folder, or resume it: asnn train --resume {shell(folder)}",
         )

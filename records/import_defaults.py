@@ -69,6 +69,25 @@ def step_length(
     )
 
 
+def semantics_notes(graph: nir.NIRGraph, semantics: str, dt: float) -> list[str]:
+    """Return what speaks for other semantics than `nir`: the metadata, or parameters as snnTorch
+    writes them for every reset."""
+    if semantics != "nir":
+        return []
+    about = (graph.metadata or {}).get("semantics", "nir")
+    stated = about.decode() if isinstance(about, bytes) else str(about)
+    if stated != "nir":
+        return [f"its metadata name other semantics: --semantics {stated}"]
+    fires = any(type(node).__name__ in ("LIF", "CubaLIF") for node in graph.nodes.values())
+    decided = None if "asnn" in (graph.metadata or {}) or not fires else decided_dt(graph)
+    if decided is not None and np.isclose([dt, decided], 1e-4).all():
+        return [
+            "its neurons are reset as the file says; snnTorch writes the same for its default, a "
+            "reset by subtraction: if it wrote the file, --semantics snntorch"
+        ]
+    return []
+
+
 def _dt_of_if(graph: nir.NIRGraph) -> float | None:
     """Return 1 / r of the neurons IF, if they all have the same; None otherwise."""
     nodes = (node for node in graph.nodes.values() if type(node).__name__ == "IF")
@@ -101,7 +120,7 @@ def sample_of(
     if "name" not in coding:
         coding["name"] = CODINGS["series" if data is None else data.spec.kind]
     if "steps" not in coding:
-        known = data.spec.steps if data is not None else _stated_steps(graph)
+        known = (data.spec.steps if data is not None else None) or _stated_steps(graph)
         if known is None:
             raise ConfigError(
                 "the number of time steps is not known",

@@ -30,7 +30,7 @@ from ..models.nir.reading import NirDescription, describe
 from ..models.nir.semantics import semantics_of
 from ..models.saved import model_bytes
 from .create import create_run
-from .import_defaults import sample_of, step_length
+from .import_defaults import sample_of, semantics_notes, step_length
 from .layout import FORMAT, Run
 
 Changes = Sequence[tuple[list[str], Any]]
@@ -135,6 +135,7 @@ def import_nir(
     about, notes = describe(graph), []
     notes += about.notes
     length = step_length(path, graph, dt, semantics, notes)
+    notes += semantics_notes(graph, semantics, length)
     _require_network(path, about, length, semantics)
     document: dict[str, Any] = {
         "name": re.sub(r"[^\w.-]+", "-", path.stem).strip("-") or "network",
@@ -177,6 +178,8 @@ def _require_network(path: Path, about: NirDescription, dt: float, semantics: st
     Raises:
         DataError: with the node.
     """
+    if {node["type"] for node in about.nodes.values()} <= {"Input", "Output"}:
+        raise DataError(f"{path} has no layers", why="its nodes are inputs and outputs alone")
     options = {"nodes": about.nodes, "edges": about.edges, "dt": dt, "semantics": semantics}
     try:
         trial_shapes(options)
@@ -213,7 +216,7 @@ def _require_stable(network: NirGraph, path: Path) -> list[str]:
     that change their sign at every step.
 
     Raises:
-        ConfigError: |1 - dt/τ| is above 1.
+        ConfigError: |1 - dt/τ| is above 1, or a threshold that divides membranes is not above 0.
     """
     notes = []
     for name in network.order:
@@ -221,6 +224,12 @@ def _require_stable(network: NirGraph, path: Path) -> list[str]:
             if not isinstance(part, NirNeuron):
                 continue
             p = part.parameters_of_step()
+            if p.several and p.threshold is not None and not bool((p.threshold > 0).all()):
+                raise ConfigError(
+                    f"v_threshold of the {part.kind} {name!r} of {path} is not above 0",
+                    why="with these semantics a step sends v / v_threshold spikes",
+                    remedy="leave --semantics out, or name the simulator that wrote the file",
+                )
             least = min(float(each.min()) for each in (p.leak, p.synapse) if each is not None)
             if least < -1:
                 raise ConfigError(

@@ -32,7 +32,11 @@ def import_file(
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of time steps T.", show_default="those of series"),
+        typer.Option(
+            min=1,
+            help="Number of time steps T.",
+            show_default="as its metadata or the series say; else it must be given",
+        ),
     ] = None,
     semantics: Annotated[
         str,
@@ -58,8 +62,8 @@ def import_file(
     """Make a run of the network in a NIR file: asnn eval, predict, export and train work on it.
 
     The run holds everything; the file is not needed afterwards. Without data (--set data.name=...)
-    it can be inspected and exported, and evaluated with --set data.name=... later. Its weights can
-    be trained: asnn train RUN/config.toml starts from them.
+    it takes series of T steps: it can be inspected, exported, and evaluated on a data set of them
+    later. Its weights can be trained: asnn train RUN/config.toml starts from them.
 
     Examples:
 
@@ -83,7 +87,8 @@ def import_file(
         raise ConfigError(
             f"{path} is not a NIR file by its name",
             why="`asnn import` reads NIR alone",
-            remedy="`asnn predict` and `asnn inspect` read .onnx files as they are",
+            remedy="`asnn inspect` shows an .onnx file, `asnn export --check` compares it with a "
+            "network, and `asnn predict` runs one that asnn wrote",
         )
     if out is not None:
         require_empty(out)

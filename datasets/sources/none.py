@@ -17,5 +17,6 @@ def load_none() -> Source:
         "this run has no data",
         why="its network was imported without them, and data.name is none",
         remedy="name them: --set data.name=NAME, with the keys of that data set, such as "
-        "--data-dir DIR or --set data.path=FILE",
+        "--data-dir DIR or --set data.path=FILE; if they are images or events, in `asnn import`, "
+        "which makes a run for them",
     )

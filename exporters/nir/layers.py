@@ -201,7 +201,7 @@ def refuse_unwritten(graph: Graph) -> None:
                 "express",
                 why="the neurons of NIR are leaky integrate-and-fire, with constant thresholds "
                 "and no windows of firing",
-                remedy="use --format onnx",
+                remedy="use --format onnx, or of a network that was imported --form given",
             )
         if isinstance(node, Relu):
             in_parts = any(isinstance(each, Accumulate) for each in graph.nodes)

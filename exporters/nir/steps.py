@@ -102,13 +102,13 @@ def _neuron(name: str, node: Any, x: Array, state: dict[str, Any], dt: float) ->
 def _delay(name: str, node: nir.Delay, x: Array, state: dict[str, Any], dt: float) -> Array:
     steps = np.rint(np.asarray(node.delay) / dt).astype(int)
     longest = int(steps.max(initial=0))
-    zeros = np.zeros_like(x)
-    past: list[Array] = [x, *state.get(name, [zeros] * longest)]  # the latest first
+    past: list[Array] = [x, *state.get(name, [])]  # the latest first
     state[name] = past[:longest]
     steps = np.broadcast_to(_by_channel(steps, x.shape[1:]), x.shape[1:])
-    value = zeros
+    value = np.zeros_like(x)
     for k in np.unique(steps):
-        value = np.where(steps == k, past[k], value)
+        if k < len(past):
+            value = np.where(steps == k, past[k], value)
     return value
 
 

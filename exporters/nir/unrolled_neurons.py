@@ -78,7 +78,8 @@ def _refuse_inexact(builder: NirBuilder, node: Neuron, steps: int) -> None:
         raise ConfigError(
             f"layer {node.name!r} resets its membrane to zero, which NIR cannot unroll",
             why="v (1 - s) is a product of two signals, and NIR has no node for one",
-            remedy="use --form lif, or train with neuron.reset=subtract",
+            remedy="use --form lif, or train with a reset by subtraction: neuron.reset=subtract, "
+            "of snnTorch reset_mechanism='subtract'",
         )
     if builder.style == "portable" and not (node.threshold > 0).all():
         raise ConfigError(

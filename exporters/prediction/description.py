@@ -14,6 +14,7 @@ from ...coding.base import Coding
 from ...coding.factory import create_coding
 from ...coding.samples import SampleSpec
 from ...core.errors import AsnnError, DataError
+from ...core.text import shell
 from ...measure.prediction.answers import answers_of
 from ...models import create_model
 from ...models.network import SpikingNetwork
@@ -54,7 +55,9 @@ class Description:
             raise DataError(
                 f"{path} does not say how it is run",
                 why="its metadata are not those of an export of asnn",
-                remedy="give a file that `asnn export` has written, or the run",
+                remedy=f"make a run of it: asnn import {shell(path)}"
+                if path.suffix == ".nir"
+                else "give a file that `asnn export` has written, or the run",
             ) from error
 
     @property

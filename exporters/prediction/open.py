@@ -11,6 +11,7 @@ import numpy as np
 from ...coding.samples import SampleSpec
 from ...core.errors import ConfigError, DataError
 from ...core.packages import require_package
+from ...core.text import shell
 from ...formats.nir import read_nir
 from ...formats.onnx import read_onnx
 from ...measure.early_exit import ExitRule
@@ -176,6 +177,12 @@ def _open_nir(path: Path, options: _Options) -> OpenedFile:
             f"{path} is one part of a network, the sums of its spikes",
             why="the part that reads them is in no NIR file",
             remedy="give the run, or the ONNX files of --form parts",
+        )
+    if description.form == "given":
+        raise DataError(
+            f"{path} holds the nodes of an imported network as they are",
+            why="it does not say how samples become its input",
+            remedy=f"give the run, or make one: asnn import {shell(path)}",
         )
     total, unrolled = description.steps, description.form in UNROLLED
     check_steps(steps, total)

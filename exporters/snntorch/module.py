@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -30,7 +31,7 @@ from ..tracing.kinds import (
     snntorch_neurons,
     state_at_rest,
 )
-from ..tracing.neurons import has_condition, require_surrogate, violates_condition
+from ..tracing.neurons import has_condition, require_supported, violates_condition
 from ..verification.neurons import check_neurons
 from ..verification.parity import Parity
 from .layers import end_with_readout, fold_norms, over_steps
@@ -40,7 +41,7 @@ CONDITION = (
     "no membrane of {} that a reset leaves above its threshold comes to between once and twice the "
     "threshold in the next step"
 )
-NOISE_SAMPLES = 4  # on which a network is compared with its graph
+NOISE_SAMPLES = 16  # on which a network is compared with its graph
 NOISE_SCALES = (1.0, 10.0, 100.0)  # until every layer of neurons has fired
 
 
@@ -129,7 +130,13 @@ def _check(module: nn.Module) -> None:
         raise ConfigError(f"{kind} is a neuron, not a network", remedy="put it in nn.Sequential")
     for name, part in module.named_modules():
         if is_snntorch(part):
-            require_surrogate(name, part)
+            require_supported(name, part)
+        if isinstance(part, torch.jit.ScriptModule):
+            raise ConfigError(
+                f"layer {name!r} is a script of torch.jit" if name else "the network is a script",
+                why="its forward cannot be captured",
+                remedy="give the module that torch.jit.script was called with",
+            )
         if part._forward_hooks or part._forward_pre_hooks:
             raise ConfigError(
                 f"layer {name!r} has hooks, which can change its output",
@@ -214,7 +221,7 @@ def _eager(
     def eager(code: Tensor) -> NetworkOutput:
         device = next((p.device for p in [*module.parameters(), *module.buffers()]), None)
         code = code if device is None else code.to(device)
-        with torch.no_grad(), _conditions_checked(module):
+        with torch.no_grad(), _prints_to_stderr(), _conditions_checked(module):
             for part in snntorch_neurons(module):
                 part.reset_mem()
             states = {
@@ -241,6 +248,11 @@ def _eager(
             return NetworkOutput(torch.stack(found).cpu())
 
     return eager
+
+
+def _prints_to_stderr() -> contextlib.AbstractContextManager[Any]:
+    """Keep what the user's forward prints out of stdout, which carries data."""
+    return contextlib.redirect_stdout(sys.stderr)
 
 
 @contextlib.contextmanager

@@ -22,10 +22,11 @@ ONE_STEP_IN_ORDER = "it does not stack the values of one layer over all steps, i
 def select(low: Lowering, x: Any, dim: int, index: int) -> Any:
     """Return one step of all, or the last."""
     if isinstance(x, Collected):
-        of_step = dict(x.of)
-        if dim == x.dim and index % x.steps in of_step:
-            return of_step[index % x.steps]
-        return low.rest(low.node.meta["val"].shape)
+        if dim % (len(low.node.meta["val"].shape) + 1) != x.dim:
+            why = "it reads a part of values that are not all set"
+            raise low.refusal(why, "collect the steps in a list")
+        found = dict(x.of).get(index % x.steps)
+        return low.rest(low.node.meta["val"].shape) if found is None else found
     x = low.traced(x)
     dim %= len(x.axes)
     axis, axes = x.axes[dim], (*x.axes[:dim], *x.axes[dim + 1 :])
@@ -284,7 +285,7 @@ def _same(low: Lowering, x: Any, *_: Any, **__: Any) -> Any:
     return x
 
 
-def _converted(low: Lowering, x: Any, *_: Any, dtype: Any = None, **__: Any) -> Any:
+def converted(low: Lowering, x: Any, *_: Any, dtype: Any = None, **__: Any) -> Any:
     if dtype is not None and not dtype.is_floating_point:
         raise low.refusal(f"it converts values to {dtype}", "leave it out: spikes are 0.0 and 1.0")
     return x
@@ -319,7 +320,7 @@ ARRANGING: dict[str, Callable[..., Any]] = {
     "alias": _same,
     "contiguous": _same,
     "lift_fresh_copy": _same,
-    "_to_copy": _converted,
-    "to": _converted,
+    "_to_copy": converted,
+    "to": converted,
     "copy": _copied,
 }

@@ -61,6 +61,14 @@ class Argument:
     def __bool__(self) -> bool:
         return True
 
+    def __index__(self) -> int:
+        name = self.path[0]
+        raise ConfigError(
+            f"the forward takes {name!r} without a value, and uses it as a number",
+            why="an export has the input alone to give; other arguments are states",
+            remedy=f"give it a value in the forward, such as {name}=25",
+        )
+
 
 @dataclass
 class Call:

@@ -182,6 +182,13 @@ class _Run:
             Calls.current.pop()
         self.calls.end()
         (leaves, spec, sets), signature = self.calls.network, program.graph_signature
+        changed = sorted(signature.buffers_to_mutate.values())
+        if changed:
+            raise UntracedError(
+                f"the forward of {self.kind} changes {changed[0].removeprefix('root.')!r}",
+                why="exports keep no buffers from call to call but the states of neurons",
+                remedy="change it in training only: if self.training",
+            )
         owned = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
         own = {**program.state_dict, **program.constants}
         constants = {name: own[path] for name, path in owned.items()}

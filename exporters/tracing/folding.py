@@ -6,6 +6,7 @@ the bias of recurrent weights. The second step shows which layer it is the value
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -42,13 +43,14 @@ class FoldedLayer:
         shape: of a sample of its value.
         make: returns its nodes.
         weights: of a linear layer or convolution, weight and bias, where it has them.
-        factor: of a multiplication by a constant, where it is one.
+        factor: of a multiplication by a constant, `[1, C]` or `[1, 1]`, where it is one.
         signs: by what it multiplies its operands, where it adds them.
         widths: of the values that it joins, where it does.
         neuron: of snnTorch or asnn, where it is one.
         membrane_of: the layer of the spikes of the neuron of which it is the membrane.
         kind: the class of the layer of torch; empty for a function.
         is_static: whether it depends on an image alone.
+        until: the latest step in which it was called with these operands.
     """
 
     name: str
@@ -58,13 +60,14 @@ class FoldedLayer:
     shape: g.Shape
     make: Make
     weights: tuple[Any, Any] | None = None
-    factor: Const | None = None
+    factor: g.Array | None = None
     signs: tuple[float, ...] = ()
     widths: tuple[int, ...] = ()
     neuron: Any = None
     membrane_of: str = ""
     kind: str = ""
     is_static: bool = False
+    until: float = -1
 
     @property
     def edges(self) -> list[Edge]:
@@ -149,32 +152,39 @@ class Folding:
             layer = FoldedLayer(name, where, key, operands, shape, make, **more)
             self.layers[name] = layer
         self.known[(key, *map(_identity, operands))] = name
+        called = self.layers[name]
+        called.until = max(called.until, at if isinstance(at, int) else math.inf)
         return Signal(name, at, axes)
 
     def _continued(self, key: Hashable, operands: list[Operand]) -> str | None:
-        """Return a layer of the first step which these operands show to read the step before."""
+        """Return a layer of the first step which these operands show to read the step before.
+
+        That step's operands are not those of the layer from then on.
+        """
         for layer in list(self.layers.values()):
             if layer.key != key or len(layer.operands) != len(operands):
                 continue
             orders = [operands, operands[::-1]] if _commutes(key) else [operands]
             for order in orders:
                 pairs = list(zip(layer.operands, order, strict=True))
-                if all(self._continues(a, b) for a, b in pairs):
+                if all(self._continues(a, b, layer.until) for a, b in pairs):
+                    self.known.pop((key, *map(_identity, layer.operands)), None)
                     layer.operands = [self._delayed(a, b) for a, b in pairs]
                     self.known[(key, *map(_identity, layer.operands))] = layer.name
                     return layer.name
         return None
 
-    def _continues(self, first: Operand, later: Operand) -> bool:
-        """Return whether an operand of the first step may be what a later one is a step before."""
+    def _continues(self, first: Operand, later: Operand, until: float) -> bool:
+        """Return whether an operand of the first steps, until one, may be what a later one is
+        before the first step."""
         if _identity(first) == _identity(later):
             return True
-        if not isinstance(later, Edge) or later.lag < 1:
+        if not isinstance(later, Edge) or later.lag <= until:
             return False
         zero = isinstance(first, Const) and first.is_zero
-        return zero or self._is_call(first, later)
+        return zero or self._is_call(first, later, until)
 
-    def _is_call(self, first: Operand, later: Edge) -> bool:
+    def _is_call(self, first: Operand, later: Edge, until: float) -> bool:
         """Return whether an operand is what the layer of an edge computes before the first step."""
         called, layer = self._call_of(first), self.layers.get(later.layer)
         if called is None or layer is None:
@@ -184,7 +194,7 @@ class Folding:
             layer.key == key
             and len(operands) == len(layer.operands)
             and all(
-                self._continues(a, self._before(b, later.lag))
+                self._continues(a, self._before(b, later.lag), until)
                 for a, b in zip(operands, layer.operands, strict=True)
             )
         )
@@ -214,7 +224,7 @@ class Folding:
         again, so that 0 is what is delayed."""
         if _identity(first) == _identity(later) or not isinstance(later, Edge):
             return later
-        if not self._is_call(first, later):
+        if not self._is_call(first, later, -1):
             return later
         layer, called = self.layers[later.layer], self._call_of(first)
         assert called is not None

@@ -396,8 +396,8 @@ def _output_of(
     """Return leaves and value of the output.
 
     Of several signals, the output is the one that depends on all others; without one, all that
-    nothing else depends on, side by side. Membranes are outputs if nothing else is; of all steps,
-    or of the last.
+    nothing else depends on, side by side. Of several forms of one, such as its steps and their sum,
+    it is the first. Membranes are outputs if nothing else is; of all steps, or of the last.
     """
     signals = _signals(lowering, leaves, calls)
     if not signals:
@@ -469,7 +469,7 @@ def _signals(
         if calls > 1 and signal.step == calls - 1:  # the last of the steps
             value = Reduced(signal, "last")
         known = found.get(signal.layer)
-        if known is None or signal.step == ALL:
+        if known is None or (signal.step == ALL and _signal_of(known[1]).step != ALL):
             found[signal.layer] = i, value
     return found
 

@@ -33,7 +33,13 @@ KNOWN = (
     "use the layers that docs/export-snntorch.md lists, or give the module that computes it a "
     "method lower(graph, name), see 'A layer' in CONTRIBUTING.md"
 )
+AFTER_STEPS = (
+    "return that input: a caller can compute the rest of it; or do this at each step, before the "
+    "steps are reduced, where it gives the same"
+)
 BINARY = ("add", "sub", "rsub", "mul", "div")
+EMPTY = ("empty", "empty_like", "new_empty", "empty_permuted", "empty_strided")
+RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")  # random in training, by their dropout
 SHAPED = ("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full")
 
 
@@ -126,8 +132,10 @@ class Lowering:
         leaves = pytree.tree_leaves((args, kwargs))
         given = [x for x in leaves if isinstance(x, Signal | State | Reduced | Const)]
         traced = [x for x in leaves if not isinstance(x, Const) and x in given]
-        if torch.Tag.nondeterministic_seeded in target.tags:
+        if torch.Tag.nondeterministic_seeded in target.tags and self.name not in RECURRENT:
             raise self._random()
+        if self.name in EMPTY:  # any values will do
+            return self.rest(self._shape_of(self.node))
         if self.name in SHAPED:
             args = [torch.empty(self._shape_of(self.node.args[0])), *args[1:]]
             return Const.of(target(*args, **kwargs))
@@ -229,8 +237,10 @@ class Lowering:
         """Return a value of a layer, or a state."""
         if isinstance(x, Signal | State):
             return x
-        why = "its input is a mean, a sum or the last of the steps"
-        raise self.refusal(why if isinstance(x, Reduced) else "its input is a constant", ONE_STEP)
+        if isinstance(x, Reduced):
+            why = "its input is a mean, a sum or the last of the steps"
+            raise self.refusal(why, AFTER_STEPS)
+        raise self.refusal("its input is a constant", ONE_STEP)
 
     def signal(self, x: Any) -> Signal:
         """Return the value of a layer; that of a state is a layer of its own."""

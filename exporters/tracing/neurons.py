@@ -179,20 +179,25 @@ def _neuron(
 
 def _checked(where: str, neuron: nn.Module) -> Any:
     """Return a neuron that follows the equations of `membranes`."""
-    import snntorch as snn
-
-    kind = type(neuron)
-    if kind not in [getattr(snn, each) for each in KINDS]:
-        why = f"of snnTorch's neurons, exports support {', '.join(KINDS)}"
-        raise refusal(where, neuron, why, "use one of them")
+    _require_kind(where, neuron)
     why = _unsupported(neuron)
     if why:
-        raise refusal(where, neuron, why, f"use snn.{kind.__name__} without it")
+        raise refusal(where, neuron, why, f"use snn.{type(neuron).__name__} without it")
     return neuron
 
 
-def require_surrogate(where: str, neuron: nn.Module) -> None:
-    """Refuse a neuron of snnTorch whose surrogate raises, before its network is run."""
+def _require_kind(where: str, neuron: nn.Module) -> None:
+    import snntorch as snn
+
+    if type(neuron) not in [getattr(snn, each) for each in KINDS]:
+        why = f"of snnTorch's neurons, exports support {', '.join(KINDS)}"
+        raise refusal(where, neuron, why, "use one of them")
+
+
+def require_supported(where: str, neuron: nn.Module) -> None:
+    """Refuse a neuron of snnTorch of another kind, or whose surrogate raises, before its network
+    is run, which may take long."""
+    _require_kind(where, neuron)
     try:
         with torch.no_grad():
             neuron.spike_grad(torch.zeros(1))  # type: ignore[operator]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..graph import ir as g
-from .axes import ARRANGING, mean_of_axes
+from .axes import ARRANGING, converted, mean_of_axes
 from .calls import ONE_STEP
 from .elementwise import ELEMENTWISE, is_value, of_two, with_constant
 from .samples import by_channel, image, of_image, padded, samples, two_operands
@@ -20,6 +20,7 @@ from .values import ALL, Const, Reduced, Signal
 if TYPE_CHECKING:
     from .lowering import Lowering
 
+MEANS = "use nn.AvgPool2d for a mean of pixels; F.linear with a constant matrix for one of features"
 LOGITS = "return the values themselves: a caller can compute it of the answer"
 
 
@@ -83,7 +84,23 @@ def conv2d(
         arrays = {"weights": (weight,), "biases": (bias,), "of_step": (0,)}
         return [g.Conv(name=name, inputs=tuple(inputs), **arrays, **geometry)]
 
-    return of_image(low, x, axes, make, weights=(weight, bias))
+    return of_image(low, x, axes, make, weights=_of_own_spikes(weight, bias, **geometry))
+
+
+def _of_own_spikes(
+    weight: g.Array, bias: g.Array, *, stride: Any, padding: Any, dilation: Any, groups: int
+) -> tuple[g.Array, g.Array] | None:
+    """Return weight and bias of a convolution as recurrent weights have them, of all channels and
+    without dilation; None if it changes the size of an image."""
+    outputs, inputs, *kernel = weight.shape
+    spans = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+    if tuple(stride) != (1, 1) or [2 * before for before in padding] != spans:
+        return None
+    whole = np.zeros((outputs, inputs * groups, spans[0] + 1, spans[1] + 1), np.float32)
+    for i, each in enumerate(weight):
+        first = i // (outputs // groups) * inputs
+        whole[i, first : first + inputs, :: dilation[0], :: dilation[1]] = each
+    return whole, bias
 
 
 def convolution_of_padding(low: Lowering, *args: Any) -> Any:
@@ -289,6 +306,8 @@ def mul(low: Lowering, x: Any, y: Any) -> Any:
     if isinstance(x, Reduced) or isinstance(y, Reduced):
         reduced, other = (x, y) if isinstance(x, Reduced) else (y, x)
         value = low.number(other)
+        if value is None and isinstance(other, Const):
+            return replace(reduced, signal=mul(low, reduced.signal, other))
         if value is None:
             raise low.refusal("it multiplies a mean or sum over the steps", LOGITS)
         return replace(reduced, factor=reduced.factor * value)
@@ -304,7 +323,8 @@ def mul(low: Lowering, x: Any, y: Any) -> Any:
         return [_channel_scale(name, source, factor, np.zeros_like(factor))]
 
     inputs, shape, axes = two_operands(low, x, y)
-    factor = next((given for given in inputs if isinstance(given, Const)), None)
+    constant = next((given for given in inputs if isinstance(given, Const)), None)
+    factor = None if constant is None else by_channel(low, constant, shape, axes)
     return low.call(inputs, shape, make, axes=axes, factor=factor)
 
 
@@ -312,8 +332,8 @@ def div(low: Lowering, x: Any, y: Any) -> Any:
     if is_value(y):
         return _DIVISION(low, x, y)
     other = Const.of(torch.tensor(float(y))) if isinstance(y, int | float) else y
-    if isinstance(x, Reduced):
-        return mul(low, x, 1 / float(low.number(other) or 1))
+    if isinstance(x, Reduced) and (value := low.number(other)):
+        return mul(low, x, 1 / value)
     return mul(low, x, low.constant(other, torch.reciprocal))
 
 
@@ -324,8 +344,10 @@ def _channel_scale(name: str, source: str, factor: g.Array, offset: g.Array) -> 
 def reduced(kind: str) -> Callable[..., Any]:
     """Return the operator of a sum or mean: over the steps, or over the pixels of each channel."""
 
-    def reduce(low: Lowering, x: Any, dims: Any = None, keepdim: bool = False, **_: Any) -> Any:
-        x = low.traced(x)
+    def reduce(
+        low: Lowering, x: Any, dims: Any = None, keepdim: bool = False, *, dtype: Any = None
+    ) -> Any:
+        x = converted(low, low.traced(x), dtype=dtype)
         every = list(range(len(x.axes)))
         chosen = every if dims is None or dims == [] else [dims] if isinstance(dims, int) else dims
         positions = {d % len(x.axes) for d in chosen}
@@ -341,7 +363,7 @@ def reduced(kind: str) -> Callable[..., Any]:
         if pixels == list(range(1, len(shape))) and len(shape) == 3 and "B" not in axes:
             return _mean_of_pixels(low, low.signal(x), shape, left, kind, keepdim)
         why = "exports have it over all steps, or over all pixels of a channel"
-        raise low.refusal(why, "use nn.AvgPool2d for a mean of pixels")
+        raise low.refusal(why, MEANS)
 
     return reduce
 

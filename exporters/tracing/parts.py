@@ -19,14 +19,16 @@ from .kinds import is_snntorch, state_at_rest
 from .neurons import nodes_of
 from .refusal import refusal
 from .samples import parted, samples
-from .values import ALL, Const, Reduced, Signal, State
+from .values import ALL, Collected, Const, Reduced, Signal, State
 
 if TYPE_CHECKING:
     from .lowering import Lowering
 
+COMPUTED = Signal | State | Reduced | Collected  # values that depend on the input
+
 
 def part(low: Lowering, call: Call, tensors: Sequence[Any]) -> list[Any]:
-    """Return the values of a call of a neuron, or of a part that lowers itlow."""
+    """Return the values of a call of a neuron, or of a part that lowers itself."""
     part = low.root.get_submodule(call.where)
     rest = iter(tensors)
     leaves = [next(rest) if isinstance(leaf, Tensor) else leaf for leaf in call.leaves]
@@ -100,13 +102,27 @@ def _neuron(low: Lowering, call: Call, neuron: nn.Module, x: Signal, given: list
         raise refusal(
             where,
             neuron,
-            f"its call number {step + 1} does not repeat the first one a step later",
-            "give every neuron its own layer, called once in a time step",
+            f"its call number {step + 1} does not repeat the first one a step later"
+            + _other_input(low, first, x, step),
+            "give every neuron its own layer, called once in a time step, and use the same layers "
+            "and constants in every step, on the steps of the input in their order",
         )
     _check_states(low, where, neuron, spikes, given)
     number = sum(isinstance(leaf, Tensor) for leaf in call.returned)
     states = [State(spikes.layer, i, step, x.axes) for i in range(1, number)]
     return [spikes, *states]
+
+
+def _other_input(low: Lowering, first: str, x: Signal, step: int) -> str:
+    """Return what a call of a neuron reads that the first one does not; empty if unknown."""
+    layers = low.folding.layers
+    before = [layers[edge.layer].where for edge in layers[first].edges if edge.layer in layers]
+    later = layers[x.layer].where if x.layer in layers else ""
+    if before and later not in before:
+        return f": it reads {later!r}, not {before[0]!r}"
+    if later and isinstance(x.step, int) and x.step != step:
+        return f": it reads {later!r} of step {x.step + 1}"
+    return ""
 
 
 def _check_states(
@@ -125,17 +141,21 @@ def _check_states(
         if isinstance(leaf, Argument) and step == 0:
             if own or len(given) == 1:
                 low.states[leaf.path] = State(spikes.layer, index, 0, spikes.axes)
-        elif step == 0 and not isinstance(leaf, Signal | State | Reduced):
+        elif step == 0 and not isinstance(leaf, COMPUTED):
             low.resets = True
             if isinstance(leaf, Const) and not leaf.is_zero:
-                why = "its state before the first step is not 0"
-                raise refusal(where, neuron, why, "start from 0: mem = neuron.reset_mem()")
-        elif isinstance(leaf, Signal | State | Const | Argument) and not _is_state(
+                why = "its state before the first step is not 0, or is kept from call to call"
+                remedy = (
+                    "start from 0 in the forward, mem = neuron.reset_mem(); or, in one that makes "
+                    "one step, use init_hidden=True, or take the state and return it"
+                )
+                raise refusal(where, neuron, why, remedy)
+        elif isinstance(leaf, COMPUTED | Const | Argument) and not _is_state(
             leaf, spikes, index, step - 1
         ):
             why = "its membrane argument is not the membrane that it returned last"
             raise refusal(where, neuron, why, "pass on the membrane that it returned")
-        if isinstance(leaf, Signal | State | Const | Argument):
+        if isinstance(leaf, COMPUTED | Const | Argument):
             index, found = index + 1, found + 1
     if step > 0 and given and not found:
         why = "it is called with the same state in every step"

@@ -21,6 +21,7 @@ from ..graph import ir as g
 from .folding import Edge, FoldedLayer, Folding, Operand
 from .kinds import is_snntorch
 from .refusal import refusal
+from .values import Const
 
 FEEDBACK = (
     "feed the spikes of a neuron back to its own input, through one linear layer or convolution: "
@@ -35,12 +36,10 @@ class _Feedback:
     Attributes:
         weight: of all paths, summed.
         bias: that those paths add in every step.
-        terms: what else the neuron reads.
     """
 
     weight: g.Array | None = None
     bias: g.Array | None = None
-    terms: list[Operand] = field(default_factory=list)
 
     def add(self, weight: g.Array, bias: g.Array | None, sign: float) -> None:
         weight = weight * np.float32(sign)
@@ -121,84 +120,89 @@ class _Emission:
         """Give a neuron the weights through which it reads its own spikes."""
         found = _Feedback()
         (source,) = layer.operands
-        self.split(layer, source, found)
+        total = self.without(layer, source, found)
         if found.weight is None:
             return
         if not is_snntorch(layer.neuron):
             why = "its spikes are fed back to its own input"
             remedy = "use a neuron of snnTorch, or one whose lower says its recurrent weights"
             raise refusal(layer.where, layer.neuron, why, remedy)
-        if not found.terms:
+        if not isinstance(total, Edge):
             raise refusal(
                 layer.where, layer.neuron, "it reads nothing but its own spikes", FEEDBACK
             )
-        total = found.terms[0]
-        for term in found.terms[1:]:
-            total = self.added(layer, total, term)
         if found.bias is not None:
-            bias = np.asarray(found.bias, np.float32)
-            total = self.added(layer, total, bias)
+            total = self.added(layer, total, np.asarray(found.bias, np.float32))
         layer.operands = [total]
         self.weights[layer.name] = np.asarray(found.weight, np.float32)
 
-    def split(
+    def without(
         self, neuron: FoldedLayer, operand: Operand, found: _Feedback, sign: float = 1.0
-    ) -> None:
-        """Sort what a neuron reads into its own spikes of the step before, and the rest."""
+    ) -> Operand | None:
+        """Return what a neuron reads without its own spikes of the step before, which are added to
+        `found`; None if nothing is left."""
         layer = self.layers.get(operand.layer) if isinstance(operand, Edge) else None
-        if isinstance(operand, Edge) and layer is not None:
-            own = self.feedback(neuron, operand, layer, found, sign)
-            if own is not None:
-                found.add(*own, sign)
-                return
-            if layer.signs and operand.lag == 0 and self.reaches(layer, neuron):
-                for part, of_part in zip(layer.operands, layer.signs, strict=True):
-                    self.split(neuron, part, found, sign * of_part)
-                return
-        found.terms.append(self.signed(neuron, operand, sign))
+        if not isinstance(operand, Edge) or layer is None:
+            return operand
+        own = self.feedback(neuron, operand, layer)
+        if own is not None:
+            weight, bias, rest = own
+            found.add(weight, bias, sign)
+            return rest
+        if not layer.signs or operand.lag or not self.reaches(layer, neuron):
+            return operand
+        signed = list(zip(layer.operands, layer.signs, strict=True))
+        parts = [self.without(neuron, part, found, sign * of) for part, of in signed]
+        if parts == layer.operands:
+            return operand
+        left = [(part, of) for part, of in zip(parts, layer.signs, strict=True) if part is not None]
+        if len(left) == len(parts):
+            return self.layer(layer, layer.where, ("part", layer.name), [p for p, _ in left],
+                              layer.make)  # fmt: skip
+        return self.signed(neuron, *left[0]) if left else None
 
     def reaches(self, layer: FoldedLayer, neuron: FoldedLayer) -> bool:
         return neuron.name in self.used(layer.name)
 
     def feedback(
-        self, neuron: FoldedLayer, edge: Edge, layer: FoldedLayer, found: _Feedback, sign: float
-    ) -> tuple[g.Array, g.Array | None] | None:
-        """Return weight and bias of a path from the spikes of the step before; None if it is none.
+        self, neuron: FoldedLayer, edge: Edge, layer: FoldedLayer
+    ) -> tuple[g.Array, g.Array | None, Operand | None] | None:
+        """Return weight and bias of a path from the spikes of the step before, and what else it
+        reads; None if it is no such path.
 
         Of a linear layer of the input and the spikes joined, the part that reads the input becomes
         a layer of its own.
         """
-        features = neuron.shape[0]
-        eye = np.eye(features, dtype=np.float32)
-        if edge == Edge(neuron.name, 1):
-            return (eye, None) if len(neuron.shape) == 1 else None
-        if len(layer.operands) == 2 and layer.factor is not None:
-            (read,) = layer.edges or [None]
-            if read is not None and _later(read, edge) == Edge(neuron.name, 1):
-                factor = np.array(layer.factor.tensor.detach().float().cpu().numpy())
-                return eye * np.broadcast_to(factor.reshape(-1), (features,)), None
-        if layer.weights is None or len(layer.edges) != 1:
+        own = Edge(neuron.name, 1)
+        if edge == own:
+            return _diagonal(neuron, np.ones((1, 1), np.float32)), None, None
+        if len(layer.edges) != 1:
+            return None
+        read = _later(layer.edges[0], edge)
+        if read == own and layer.factor is not None:
+            return _diagonal(neuron, layer.factor), None, None
+        if layer.weights is None:
             return None
         weight, bias = layer.weights
-        read = _later(layer.edges[0], edge)
-        if read == Edge(neuron.name, 1):
-            return weight, bias
+        if read == own:
+            return weight, bias, None
         joined = self.layers.get(read.layer)
         if joined is None or not joined.widths or weight.ndim != 2:
             return None
         parts = [_later(part, read) if isinstance(part, Edge) else part for part in joined.operands]
-        if Edge(neuron.name, 1) not in parts:
+        if own not in parts:
             return None
-        begins = np.cumsum([0, *joined.widths])
-        own = None
-        for part, begin, end in zip(parts, begins, begins[1:], strict=False):
-            piece = np.ascontiguousarray(weight[:, begin:end])
-            if part == Edge(neuron.name, 1):
-                own = piece if own is None else own + piece
+        recurrent, rest = np.zeros((len(weight), neuron.shape[0]), np.float32), None
+        pieces = np.split(weight, np.cumsum(joined.widths)[:-1], axis=1)
+        for part, piece in zip(parts, map(np.ascontiguousarray, pieces), strict=True):
+            if part == own:
+                recurrent = recurrent + piece
+            elif isinstance(part, Const):
+                raise refusal(joined.where, "cat", "it joins a constant", "use a bias instead")
             else:
-                found.terms.append(self.linear(layer, part, piece * np.float32(sign)))
-        assert own is not None
-        return own, bias
+                of_part = self.linear(layer, part, piece)
+                rest = of_part if rest is None else self.added(neuron, rest, of_part)
+        return recurrent, bias, rest
 
     def fold_filter(self, layer: FoldedLayer) -> None:
         """Make a filter of a value that is added to itself in every step."""
@@ -228,10 +232,7 @@ class _Emission:
             return None
         if _later(scaled.edges[0], operand) != Edge(layer.name, 1):  # type: ignore[arg-type]
             return None
-        factor = scaled.factor.tensor.detach().float().cpu().numpy()
-        if factor.size not in (1, layer.shape[0]):
-            return None
-        return np.array(factor.reshape(-1))
+        return scaled.factor.reshape(-1)
 
     # New layers
 
@@ -239,6 +240,8 @@ class _Emission:
         """Return a value times a number."""
         if sign == 1:
             return x
+        if isinstance(x, Const):
+            return Const.of(x.tensor * sign)
         factor = np.full((1, 1), sign, np.float32)
 
         def make(name: str, inputs: list[Any]) -> list[g.Node]:
@@ -319,6 +322,13 @@ class _Emission:
                 self.nodes.append(g.Shift(name=before, inputs=(name,), by=1))
             name = before
         return name
+
+
+def _diagonal(neuron: FoldedLayer, factor: g.Array) -> g.Array:
+    """Return recurrent weights by which each spike reads itself, times a factor `[1, C]` or
+    `[1, 1]`."""
+    weight = np.eye(neuron.shape[0], dtype=np.float32) * factor
+    return weight if len(neuron.shape) == 1 else weight[:, :, None, None]
 
 
 def _later(read: Edge, by: Edge) -> Edge:

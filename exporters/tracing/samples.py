@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from .lowering import Lowering
 
 
+ONE_SHAPE = "give both the same number of features, or channels and pixels"
+
+
 def samples(low: Lowering, x: Any, rank: int | None = None) -> Signal:
     """Return a value whose samples have all their axes, in order, behind steps and batch."""
     x = low.signal(x)
@@ -130,7 +133,7 @@ def concatenated(low: Lowering, parts: list[Any]) -> Signal:
     ]
     shape = (sum(each[0] for each in shapes), *shapes[0][1:])
     if len({each[1:] for each in shapes}) > 1:
-        raise low.refusal(f"its values have the shapes {shapes} in a sample", "")
+        raise low.refusal(f"its values have the shapes {shapes} in a sample", ONE_SHAPE)
 
     def make(name: str, inputs: list[Any]) -> list[g.Node]:
         if any(isinstance(each, Const) for each in inputs):
@@ -160,12 +163,17 @@ def of_sample(low: Lowering, constant: Const, shape: g.Shape, axes: Axes) -> g.A
     array = np.array(constant.tensor.detach().cpu().numpy(), np.float32)
     if array.size == 1:
         return array.reshape(1)
+    if array.ndim > len(axes):
+        raise low.refusal("its constant has more axes than the value beside it", ONE_STEP)
+    array = array.reshape(*[1] * (len(axes) - array.ndim), *array.shape)
+    for d, axis in enumerate(axes):
+        if isinstance(axis, str) and not (array == array.take([0], d)).all():
+            raise low.refusal("its constant differs between samples or steps", ONE_STEP)
+    array = array[tuple(0 if isinstance(axis, str) else slice(None) for axis in axes)]
     own = [axis for axis in axes if not isinstance(axis, str)]
-    heads = array.reshape(-1, *array.shape[max(0, array.ndim - len(own)) :])
-    if not (heads == heads[:1]).all():
-        raise low.refusal("its constant differs between samples or steps", ONE_STEP)
     sizes = [shape[axis] if isinstance(axis, int) else 1 for axis in own]
-    return np.ascontiguousarray(np.broadcast_to(heads[0], sizes)).reshape(shape)
+    order = sorted(range(len(own)), key=lambda d: (own[d] is None, own[d]))
+    return np.array(np.broadcast_to(array, sizes).transpose(order)).reshape(shape)
 
 
 def two_operands(low: Lowering, x: Any, y: Any) -> tuple[list[Signal | Const], g.Shape, Axes]:
@@ -188,7 +196,7 @@ def two_operands(low: Lowering, x: Any, y: Any) -> tuple[list[Signal | Const], g
     shapes = {low.folding.shape(part.layer) for part in signals}
     if len(shapes) > 1:
         shown = " and ".join(str(list(shape)) for shape in shapes)
-        raise low.refusal(f"its two values have the shapes {shown} in a sample", "")
+        raise low.refusal(f"its two values have the shapes {shown} in a sample", ONE_SHAPE)
     for part in signals:
         missing = tuple(axis for axis in axes if axis != "T")
         if part.axes not in (axes, missing):
@@ -200,4 +208,8 @@ def two_operands(low: Lowering, x: Any, y: Any) -> tuple[list[Signal | Const], g
             else part
             for part in found
         ]
-    return found, shapes.pop(), axes
+    shape = shapes.pop()
+    for part in found:
+        if isinstance(part, Const):
+            of_sample(low, part, shape, axes)  # it fits
+    return found, shape, axes

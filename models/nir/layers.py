@@ -249,8 +249,9 @@ class Delay(Layer):
         found = self.steps().unique().tolist()
         if len(found) != 1:
             raise graph.refused(name, self, "its delays differ")
-        for i in range(1, found[0] + 1):
-            graph.add("Shift", name if i == found[0] else f"{name}.{i}", None, by=1)
+        last = min(found[0], graph.steps)  # after as many steps nothing arrives anyway
+        for i in range(1, last + 1):
+            graph.add("Shift", name if i == last else f"{name}.{i}", None, by=1)
 
     def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
         return x

@@ -136,6 +136,18 @@ def test_norse(tmp_path):
     assert "Norse writes tau times dt: --semantics norse" in caught.value.remedy
 
 
+def test_files_that_are_no_network(tmp_path):
+    path = tmp_path / "net.nir"
+    nir.write(path, graph_of_nodes([3], 3, "input>output"))
+    with pytest.raises(DataError, match="net.nir has no layers"):
+        import_nir(path, steps=STEPS)
+    nir.write(path, graph_of_nodes([3], 3, "input>lif>output", lif=lif(3, v_threshold=0.0)))
+    assert import_nir(path, steps=STEPS, dt=1e-4).model is not None
+    with pytest.raises(ConfigError, match="v_threshold of the LIF 'lif'.*not above 0") as error:
+        import_nir(path, steps=STEPS, semantics="sinabs")
+    assert error.value.remedy.startswith("leave --semantics out")
+
+
 @pytest.mark.slow
 def test_sinabs(tmp_path):
     """It needs a package that pins another nir: PYTHONPATH of a folder with sinabs and pbr."""

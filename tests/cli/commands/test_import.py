@@ -30,7 +30,9 @@ def test_a_run_without_data(cli, imported):
     expected |= {"in_shape": [64], "outputs": 10, "parameters": 30 * 64 + 30 + 300}
     assert {key: found[key] for key in expected} == expected
     assert found["notes"] == [
-        "dt is 0.0001 s, tau / r of all neurons: each adds its input as it is"
+        "dt is 0.0001 s, tau / r of all neurons: each adds its input as it is",
+        "its neurons are reset as the file says; snnTorch writes the same for its default, a reset "
+        "by subtraction: if it wrote the file, --semantics snntorch",
     ]
     assert "next: asnn export run --format onnx" in result.err
     Path("net.nir").unlink()
@@ -51,6 +53,7 @@ def test_a_run_without_data(cli, imported):
     assert (result.code, result.out) == (2, "")
     assert "error: this run has no data" in result.err
     assert "→ name them: --set data.name=NAME" in result.err
+    assert "in `asnn import`, which makes a run for them" in " ".join(result.err.split())
     result = cli("eval", "run", "--set", "data.name=digits")
     assert result.code == 4
     assert "→ import it for these data: asnn import FILE.nir --set data.name=digits" in result.err
@@ -190,6 +193,32 @@ def test_a_file_with_another_weight_does_not_check(cli, imported):
     assert "torch, from the file: layer outputs" in result.err
 
 
+@pytest.mark.slow
+def test_an_exported_file_states_its_steps_and_semantics(cli, imported):
+    digits = ("--set", "data.name=digits")
+    assert imported(chain(), "--steps", 6, "--semantics", "snntorch", *digits).code == 0
+    assert cli("export", "run", "--format", "nir", "-o", "out", "--samples", 16).code == 0
+    again = json.loads(cli("import", "out/model.nir", "-o", "again", *digits, "--json").out)
+    assert again["steps"] == 6
+    assert "its metadata name other semantics: --semantics snntorch" in again["notes"]
+    right = ("import", "out/model.nir", "-o", "right", "--semantics", "snntorch", "--json")
+    assert json.loads(cli(*right).out)["notes"] == []
+
+
+@pytest.mark.slow
+def test_a_nir_file_is_predicted_by_its_run(cli, imported):
+    np.save("x.npy", np.zeros((1, 8, 8), np.float32))
+    assert imported(chain(), "--steps", 4).code == 0
+    assert cli("export", "run", "--format", "nir", "-o", "out", "--samples", 16).code == 0
+    for file, what in (
+        ("net", "does not say how it is run"),
+        ("out/model", "nodes of an imported"),
+    ):
+        result = cli("predict", f"{file}.nir", "x.npy")
+        assert (result.code, result.out) == (4, "")
+        assert what in result.err and f"asnn import {file}.nir" in result.err
+
+
 def test_form_given_is_of_imported_networks(cli, imported, trained):
     result = cli("export", trained, "--format", "nir", "--form", "given", "--no-verify")
     assert result.code == 2
@@ -228,6 +257,7 @@ def test_files_that_are_refused(cli):
     result = cli("import", "model.onnx", "--steps", 4)
     assert result.code == 2
     assert "model.onnx is not a NIR file by its name" in result.err
+    assert "`asnn export --check` compares it with a network" in " ".join(result.err.split())
 
 
 def test_a_folder_that_is_not_empty_is_kept(cli, imported):

@@ -78,6 +78,7 @@ def test_a_delay_gives_the_value_of_an_earlier_step():
     assert found[:, 1].tolist() == [0, 10, 20, 30, 40, 50]
     assert found[:, 2].tolist() == [0, 0, 0, 100, 200, 300]
     assert (of_one(nir.Delay(full(0)), x) == x).all()
+    assert not of_one(nir.Delay(full(1e12 * DT)), x).any()  # later than the last step
 
 
 def test_parameters_of_channels_equal_those_of_all_values():

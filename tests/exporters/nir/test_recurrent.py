@@ -184,8 +184,9 @@ def test_synapses_that_no_node_has_are_named():
         changed = replace(hidden, synapse=np.array(synapse, np.float32))
         (found,) = inexact_layers(graph.with_nodes({"lif1": changed}))
         assert (found.layer, found.why.partition(",")[0]) == ("lif1", why.partition(",")[0])
-    with pytest.raises(ConfigError, match="resets its membrane to zero, which NIR cannot unroll"):
+    with pytest.raises(ConfigError, match="resets its membrane to zero, which NIR") as refused:
         unroll(graph, "portable", {})
+    assert refused.value.remedy.endswith("of snnTorch reset_mechanism='subtract'")
 
 
 def test_neurons_without_leak_are_if_nodes():

@@ -122,6 +122,8 @@ def test_samples_of_a_file(call, tmp_path):
         np.save(tmp_path / name, array)
         code, _, err = call(*flat, "--samples-from", name)
         assert code == 4 and text in err
+    code, _, err = call(*flat, "--samples-from", "wide.npy")
+    assert "its axes are samples, then steps" in " ".join(err.split())
     np.savez(tmp_path / "other.npz", x=x)
     assert call(*flat, "--samples-from", "other.npz")[0] == 4
     (tmp_path / "text.npz").write_text("no archive")

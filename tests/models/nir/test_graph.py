@@ -102,6 +102,14 @@ def test_convolutions_of_sequences_and_parameters_of_each_value():
     np.testing.assert_allclose(lowered, found.detach().numpy(), atol=1e-5)
 
 
+def test_a_delay_beyond_the_last_step():
+    graph = graph_of_nodes([3], 3, "input>wait>output", wait=nir.Delay(np.full(3, 1e12 * DT)))
+    assert not same_as_numpy(graph, inputs(3)).any()
+    source = source_of(network(graph, steps=10))
+    assert len(source.graph.nodes) <= 12
+    assert not run(source.graph, inputs(3).numpy()).logits.any()
+
+
 def test_delays_that_differ_have_no_form_in_the_export_graph():
     wait = nir.Delay(np.array([0, DT, 3 * DT]))
     graph = graph_of_nodes([3], 3, "input>wait>output", wait=wait)
