@@ -14,7 +14,7 @@ from ..core.files import write_json
 from ..core.reading import MAX_WEIGHTS, read_regular
 from .graph.ir import Graph
 from .paths import ExportPaths
-from .source import Samples
+from .source import ExportSource, Samples
 from .verification.compare import Report
 
 PARITY_FORMAT = 1  # of parity.json
@@ -41,6 +41,22 @@ def with_note(graph: Graph, samples: Samples | None, paths: ExportPaths) -> Grap
     """Return the graph with metadata that name the verification report, or say there is none."""
     note = "skipped" if samples is None else f"see {paths.parity.name} beside this file"
     return replace(graph, about={**graph.about, "verification": note})
+
+
+def notes_of_frames(source: ExportSource, form: str) -> list[str]:
+    """Return how a file takes the input of a network that reads another frame at each step."""
+    if source.takes_images or source.graph.static:
+        return []
+    steps, shape = source.graph.steps, list(source.graph.in_shape)
+    if form == "stream":
+        return [f"it takes one frame {shape} a call, {steps} for a sample"]
+    if form in ("portable", "pure", "backbone"):
+        joined = [steps * shape[0], *shape[1:]]
+        return [f"its input has all {steps} frames of a sample, one behind the other: {joined}"]
+    if form in ("lif", "given"):
+        return [f"it takes one frame {shape} a step, {steps} for a sample"]
+    shown = ", ".join(map(str, shape))
+    return [f"its input has a frame for each step: [{steps}, N, {shown}]"]
 
 
 def finish(

@@ -13,7 +13,7 @@ import nir
 from ...core.errors import ConfigError
 from ...core.registry import unknown
 from ...formats.nir import read_nir
-from ..exported import Exported, finish, unknown_form, with_note
+from ..exported import Exported, finish, notes_of_frames, unknown_form, with_note
 from ..file_size import require_size
 from ..graph.interpreter import run
 from ..graph.ir import Graph, Neuron
@@ -98,7 +98,7 @@ def export_nir(
         source, samples = backbone_of(source), without_labels(samples)
     source, samples = with_images(source, samples)
     paths = ExportPaths.at(Path(path), ".nir")
-    written, notes = source.graph, []
+    written, notes = source.graph, notes_of_frames(source, form)
     if form == "lif" and approximate:
         inexact = inexact_layers(source.graph)
         written = approximated(source.graph) if inexact else written

@@ -13,7 +13,7 @@ from ...core.files import write_bytes
 from ...core.registry import unknown
 from ...formats.onnx import read_onnx
 from ..exact_times import step_error
-from ..exported import Exported, finish, unknown_form, with_note
+from ..exported import Exported, finish, notes_of_frames, unknown_form, with_note
 from ..file_size import require_size
 from ..graph.quantisation import WEIGHTS, Weights, with_rounded_weights
 from ..paths import ExportPaths, discarded_on_failure, unverified_path
@@ -84,7 +84,8 @@ def export_onnx(
     files = {name: unverified_path(paths.file(_ending(name))) for name in models}
     paths.check(files.values())
     paths.make()
-    notes = ["the form scan is experimental"] if form == "scan" else []
+    notes = notes_of_frames(source, form) if input == "spikes" else []
+    notes += ["the form scan is experimental"] if form == "scan" else []
     if source.exact is not None and samples is not None:
         steps = (source.exact.dt, source.exact.dt / 2)
         errors = [step_error(source.exact, samples.images, dt) for dt in steps]

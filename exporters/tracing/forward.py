@@ -20,9 +20,10 @@ from .lowering import Lowering
 from .recurrence import nodes_of_layers
 from .values import ALL, Axes, Axis, Path, Reduced, Signal, State
 
+IMAGE = f"give the shape of a sample, --in-shape, without the batch and the steps; or {ONE_STEP}"
 OVER_TIME = (
     "call layers of [B, ...] with x.flatten(0, 1), and continue with y.unflatten(0, (T, -1)); or "
-    + ONE_STEP
+    + IMAGE
 )
 HEADS = "heads"
 BATCHES = (3, 5, 4)  # samples of an input; others where the first may be a number of steps
@@ -275,7 +276,7 @@ def _lowered(
     size = sizes.get("T", steps or 2)
     reached = 0
     try:
-        remedy = OVER_TIME if by_step else ONE_STEP
+        remedy = OVER_TIME if by_step else IMAGE
         found = capture(module, example, by_step=by_step, remedy=remedy)
         reached = 1
         known = max([*declared_steps(module), found.step_calls, steps or 1, size])

@@ -98,3 +98,35 @@ def test_files_of_frames_are_known_by_their_axes(tmp_path) -> None:
     for name in ("x.npy", "x.npz"):
         assert has_frames(tmp_path / name, (12,))
         assert not has_frames(tmp_path / name, (STEPS, 12))
+
+
+@pytest.mark.parametrize(
+    "form, note",
+    [
+        ("sequence", "its input has a frame for each step: [4, N, 6]"),
+        ("stream", "it takes one frame [6] a call, 4 for a sample"),
+        ("portable", "its input has all 4 frames of a sample, one behind the other: [24]"),
+    ],
+)
+def test_a_note_says_how_frames_are_given(tmp_path, form, note):
+    class Frames(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.lif = nn.Linear(6, 3), snn.Leaky(0.9, threshold=0.1)
+
+        def forward(self, x):
+            mem, found = self.lif.reset_mem(), []
+            for t in range(4):
+                spk, mem = self.lif(self.fc(x[t]), mem)
+                found.append(spk)
+            return torch.stack(found)
+
+    source = source_of_module(Frames(), in_shape=(6,))
+    export = export_nir if form == "portable" else export_onnx
+    assert note in export(source, tmp_path, samples=None, form=form).notes
+    image = source_of_module(
+        nn.Sequential(nn.Linear(6, 3), snn.Leaky(0.9, init_hidden=True)), in_shape=(6,), steps=4
+    )
+    assert export(image, tmp_path / "image", samples=None, form=form).notes == [
+        "not verified, as requested"
+    ]

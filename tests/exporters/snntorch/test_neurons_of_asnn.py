@@ -469,7 +469,7 @@ REFUSED = {
     "an axis that is not there": (
         forward(lambda net, x: net.lif2(net.fc(x.view(x.size(7), -1)))),
         "Made fails on an input of the shape [4, 3, 1, 8, 8]: IndexError: Dimension out of range",
-        "give a module whose forward makes one time step",
+        "give the shape of a sample, --in-shape, without the batch and the steps; or give a module",
     ),
     "steps before the last": (
         forward(lambda net, x: net.lif2(net.fc(x.flatten(2)))[-2], ("fc", nn.Linear(64, 5))),
