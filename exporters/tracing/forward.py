@@ -413,7 +413,8 @@ def _output_of(
         raise ConfigError(
             "the forward returns no output",
             why="it returns no value of a layer",
-            remedy="return the spikes of the last neuron, or a linear layer after them",
+            remedy="return the spikes of the last neuron, or a linear layer after them, as a "
+            "tensor or in a tuple, list or dict",
         )
     found = [signals[name] for name in last]
     return [leaf for leaf, _ in found], _joined(lowering, [value for _, value in found])

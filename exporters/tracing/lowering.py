@@ -132,7 +132,8 @@ class Lowering:
         leaves = pytree.tree_leaves((args, kwargs))
         given = [x for x in leaves if isinstance(x, Signal | State | Reduced | Const)]
         traced = [x for x in leaves if not isinstance(x, Const) and x in given]
-        if torch.Tag.nondeterministic_seeded in target.tags and self.name not in RECURRENT:
+        tags = getattr(target, "tags", ())  # a comparison of numbers is an operator of Python
+        if torch.Tag.nondeterministic_seeded in tags and self.name not in RECURRENT:
             raise self._random()
         if self.name in EMPTY:  # any values will do
             return self.rest(self._shape_of(self.node))
@@ -186,7 +187,8 @@ class Lowering:
             "it is random in evaluation mode too" + ", with training=True" * dropout,
             "use nn.Dropout, or training=self.training"
             if dropout
-            else "draw random numbers in training only: if self.training",
+            else "draw random numbers in training only, if self.training; or draw spikes before "
+            "the network, which then takes all steps, [T, B, ...]",
         )
 
     def call(

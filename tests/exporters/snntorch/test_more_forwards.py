@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import snntorch as snn
 import torch
+from snntorch import spikegen
 from torch import nn
 
 from asnn.core.errors import ConfigError
@@ -113,6 +114,14 @@ def less_their_mean(net, x):
     return steps(net, x, current)[0]
 
 
+def drawn_from_rates(net, x):
+    return steps(net, spikegen.rate(x.clamp(0, 1), num_steps=T))[0]
+
+
+def in_a_class_of_the_user(net, x):
+    return type("Output", (), {"spikes": steps(net, x)[0]})()
+
+
 def recurrent_layer_of_torch(net, x):
     return steps(net, net.lstm(x)[0], lambda net, x_t, t: x_t)[0]
 
@@ -133,6 +142,8 @@ SAME = "use the same layers and constants in every step"
         (called_twice_a_step, "reads 'again', not 'fc'", "give every neuron its own layer"),
         (in_reverse, "call number 1 .* it reads 'fc' of step 5", "in their order"),
         (less_their_mean, "all pixels of a channel", "F.linear with a constant matrix"),
+        (drawn_from_rates, "it is random in evaluation mode", "spikes before the"),
+        (in_a_class_of_the_user, "no value of a layer", "tuple, list or dict"),
         (recurrent_layer_of_torch, "the graph has no such layer", "lower"),
         (head_behind_the_mean, "its input is a mean, a sum or the last", "return that input"),
     ],
