@@ -253,6 +253,8 @@ def _head(low: Lowering, x: Any, axes: list[Axis], shape: list[int]) -> list[Axi
 
 def _groups(own: list[int], wanted: list[int]) -> list[tuple[list[int], list[int]]]:
     """Return the smallest groups of axes, of both shapes, with as many values each."""
+    if prod(own) != prod(wanted):
+        raise ValueError(f"{own} has not as many values as {wanted}")
     groups: list[tuple[list[int], list[int]]] = []
     i = j = 0
     while i < len(own) or j < len(wanted):

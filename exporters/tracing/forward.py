@@ -256,7 +256,7 @@ def _attempted(
             continue
         found = _lowered(module, _example(in_shape, axes, size, batch), in_shape, axes, steps)
         if "T" not in axes or found.own_steps != batch:
-            return found
+            return _checked(found, steps)
     raise _Attempt(
         len(found.nodes),
         ConfigError(
@@ -284,7 +284,7 @@ def _lowered(
         for node in found.graph.nodes:
             if node.op == "output":
                 returned = list(fx.map_arg(node.args[0], lowering.values.__getitem__))
-                return _checked(_finished(lowering, returned), steps)
+                return _finished(lowering, returned)
             lowering.lower(node)
             reached = 1 + len(lowering.folding.layers)
     except ConfigError as error:
@@ -293,12 +293,15 @@ def _lowered(
 
 
 def _checked(found: TracedForward, steps: int | None) -> TracedForward:
-    """Refuse a forward that makes another number of steps than is asked for."""
+    """Refuse a forward that makes another number of steps than is asked for.
+
+    Raises:
+        _Attempt: it does.
+    """
     if steps is not None and found.own_steps not in (None, steps):
-        raise ConfigError(
-            f"the forward makes {found.own_steps} steps by itself, not {steps}",
-            remedy=f"omit the number of steps, or {ONE_STEP}",
-        )
+        what = f"the forward makes {found.own_steps} steps by itself, not {steps}"
+        remedy = f"omit the number of steps, or {ONE_STEP}"
+        raise _Attempt(1 + len(found.nodes), ConfigError(what, remedy=remedy))
     return found
 
 

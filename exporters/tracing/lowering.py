@@ -279,7 +279,7 @@ class Lowering:
         """Return the size of an axis of a value."""
         if isinstance(axis, int):
             return self.folding.shape(x.layer if isinstance(x, Signal) else x.neuron)[axis]
-        own = isinstance(x, Signal) and x.layer == g.INPUT
+        own = isinstance(x, Signal) and x.layer == g.INPUT and "T" in self.axes
         steps = self.steps if own else min(self.fixed, default=self.steps)
         sizes = {"T": steps, "B": self.batch, "TB": steps * self.batch, "BT": steps * self.batch}
         return 1 if axis is None else sizes[axis]
