@@ -251,12 +251,14 @@ def _attempted(
     Raises:
         _Attempt: it is refused.
     """
+    found: TracedForward | None = None
     for batch in BATCHES:
         if batch == size:
             continue
         found = _lowered(module, _example(in_shape, axes, size, batch), in_shape, axes, steps)
         if "T" not in axes or found.own_steps != batch:
             return _checked(found, steps)
+    assert found is not None
     raise _Attempt(
         len(found.nodes),
         ConfigError(
