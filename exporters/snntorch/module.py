@@ -103,7 +103,7 @@ def source_of_module(
     coding = Given(steps=steps) if by_step else Direct(steps=steps)
     about = {**({"dequantised": ", ".join(rounded)} if rounded else {}), **(about or {})}
     graph = replace(_graph_of(module, traced, in_shape, steps, about), static=not by_step)
-    source = ExportSource(graph, coding, _eager(module, traced, steps))
+    source = ExportSource(graph, coding, _eager(module, traced, graph))
     _check_on_noise(source, module, traced)
     return source
 
@@ -214,14 +214,20 @@ def _graph_of(
 
 
 def _eager(
-    module: nn.Module, traced: TracedForward, steps: int
+    module: nn.Module, traced: TracedForward, graph: g.Graph
 ) -> Callable[[Tensor], NetworkOutput]:
     """Return the module as a function of a code `[T, B, ...]`, from rest."""
+    steps = graph.steps
 
     def eager(code: Tensor) -> NetworkOutput:
         device = next((p.device for p in [*module.parameters(), *module.buffers()]), None)
         code = code if device is None else code.to(device)
-        with torch.no_grad(), _prints_to_stderr(), _conditions_checked(module):
+        with (
+            torch.no_grad(),
+            _prints_to_stderr(),
+            _conditions_checked(module),
+            _spikes_recorded(module, traced, graph) as spikes,
+        ):
             for part in snntorch_neurons(module):
                 part.reset_mem()
             states = {
@@ -233,8 +239,8 @@ def _eager(
                 leaves = traced.leaves(module(traced.arranged(code), **traced.arguments(states)))
                 output = traced.output_of(leaves).cpu()
                 if traced.reduced is not None:
-                    return NetworkOutput(None, answer=output)
-                return NetworkOutput(output)
+                    return NetworkOutput(None, spikes(), output)
+                return NetworkOutput(output, spikes())
             found = []
             for t in range(steps):  # an image is the same at every step
                 x = traced.arranged(code[t:])
@@ -245,7 +251,7 @@ def _eager(
                     for path, (_, leaf) in traced.states.items()
                     if leaf is not None
                 }
-            return NetworkOutput(torch.stack(found).cpu())
+            return NetworkOutput(torch.stack(found).cpu(), spikes())
 
     return eager
 
@@ -253,6 +259,40 @@ def _eager(
 def _prints_to_stderr() -> contextlib.AbstractContextManager[Any]:
     """Keep what the user's forward prints out of stdout, which carries data."""
     return contextlib.redirect_stdout(sys.stderr)
+
+
+@contextlib.contextmanager
+def _spikes_recorded(
+    module: nn.Module, traced: TracedForward, graph: g.Graph
+) -> Iterator[Callable[[], dict[str, Tensor]]]:
+    """Record the spikes of snnTorch's neurons; a function returns them, `[T, B, ...]`, by node."""
+    nodes = {node.name for node in graph.neurons}
+    recorded: dict[str, list[Tensor]] = {}
+
+    def record_of(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def record(neuron: nn.Module, inputs: Any, returned: Any) -> None:
+            spikes = returned[0] if isinstance(returned, tuple) else returned
+            recorded.setdefault(name, []).append(spikes.detach().cpu())
+
+        return record
+
+    def found() -> dict[str, Tensor]:
+        return {
+            name: torch.stack(each).reshape(len(each), len(each[0]), *graph.shapes[name])
+            for name, each in recorded.items()
+            if len(each) == graph.steps
+        }
+
+    hooks = [
+        module.get_submodule(where).register_forward_hook(record_of(name))
+        for where, name in traced.neurons.items()
+        if name in nodes and is_snntorch(module.get_submodule(where))
+    ]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 @contextlib.contextmanager
@@ -325,7 +365,7 @@ def _check_on(trace: Trace, source: ExportSource, module: nn.Module, traced: Tra
         )
     answer = found.numpy() if output.logits is None else graph.answer.of(found.numpy())
     parity = Parity(graph, kind)
-    parity.add(trace, answer)
+    parity.add(trace, answer, {name: x.numpy() for name, x in (output.spikes or {}).items()})
     if parity.first_mismatch is not None:
         raise VerificationError(
             f"{kind} and the graph lowered from it differ",

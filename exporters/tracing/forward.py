@@ -49,7 +49,7 @@ class TracedForward:
         states: for each argument that is a state, or part of one, the neuron, and the number of
             the leaf that is the new one; None if the forward does not return it.
         unused: required arguments that no neuron reads.
-        neurons: paths of the neurons that are called once a step.
+        neurons: for the path of each neuron that is called once a step, the node of its spikes.
         answer: of a readout of asnn.
         parts: neurons that lowered themselves, by the name of their last node.
         reduced: how the forward reduces all steps to the output, and by which factor; None if it
@@ -68,7 +68,7 @@ class TracedForward:
     starts_from_rest: bool
     states: dict[Path, tuple[str, int | None]]
     unused: list[str]
-    neurons: list[str]
+    neurons: dict[str, str]
     answer: Answer | None
     parts: dict[str, LoweredNeuron]
     reduced: tuple[Literal["mean", "last"], float] | None
@@ -356,7 +356,7 @@ def _finished(lowering: Lowering, tensors: list[Any]) -> TracedForward:
         starts_from_rest=lowering.resets,
         states=states,
         unused=captured.unread,
-        neurons=list(lowering.calls),
+        neurons=dict(lowering.neurons),
         answer=lowering.answer,
         parts=lowering.parts,
         reduced=(value.kind, value.factor) if isinstance(value, Reduced) else None,

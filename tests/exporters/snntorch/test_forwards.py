@@ -4,6 +4,7 @@ The reference is the network, called by the test on an input of its own layout.
 """
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from asnn.core.errors import ConfigError, VerificationError
 from asnn.exporters.graph.interpreter import run
 from asnn.exporters.graph.ir import Concat, Filter, Neuron, Shift
 from asnn.exporters.snntorch.module import source_of_module
+from asnn.exporters.verification.runtimes import EagerNetwork
 
 T = 6
 
@@ -530,3 +532,22 @@ def test_functions_of_torch():
     trace = run(source_of_module(net, in_shape=(12,)).graph, x.numpy())
     with torch.no_grad():
         np.testing.assert_allclose(trace.logits, net(x).numpy(), atol=1e-5)
+
+
+def test_hidden_spikes_are_compared_too():
+    """The answer says nothing here: all weights behind the hidden neurons are 0."""
+    net = Net(FORWARDS["fed_back"][0]).eval()
+    nn.init.zeros_(net.out.weight)
+    source = source_of_module(net, in_shape=(12,))
+    code = frames()
+    spikes = source.eager(code).spikes
+    trace = run(source.graph, code.numpy())
+    assert set(spikes) == {"lif1", "lif2"} and 0.05 < spikes["lif1"].mean() < 0.95
+    np.testing.assert_array_equal(spikes["lif1"].numpy(), trace.values["lif1"])
+    (node,) = [n for n in source.graph.neurons if n.name == "lif1"]
+    wrong = source.graph.with_nodes({"lif1": replace(node, recurrent=node.recurrent[::-1].copy())})
+    other = run(wrong, code.numpy())
+    np.testing.assert_array_equal(other.logits, trace.logits)
+    network = EagerNetwork(wrong, source.with_graph(wrong))
+    network.add(np.swapaxes(code.numpy(), 0, 1), code.numpy(), other)
+    assert network.parity.first_mismatch.layer == "lif1"
