@@ -256,7 +256,10 @@ def _attempted(
         if batch == size:
             continue
         found = _lowered(module, _example(in_shape, axes, size, batch), in_shape, axes, steps)
-        if "T" not in axes or found.own_steps != batch:
+        own = found.own_steps
+        if "T" in axes and own not in (None, size, batch):
+            return _attempted(module, in_shape, axes, own, steps)  # sizes may be numbers in it
+        if "T" not in axes or own != batch:
             return _checked(found, steps)
     assert found is not None
     raise _Attempt(

@@ -150,6 +150,11 @@ def a_running_sum_in_place(net, x):
 
 
 @forward()
+def divided_by_the_steps_of_the_input(net, x):
+    return sum(two_layers(net, [x[t] for t in range(T)])[0]) / x.shape[0]
+
+
+@forward()
 def a_leaky_readout(net, x):
     mem, v, found = net.lif1.reset_mem(), torch.zeros(x.size(1), 4), []
     for t in range(T):
