@@ -29,7 +29,9 @@ def fold_norms(nodes: Sequence[g.Node]) -> list[g.Node]:
         before = kept.get(node.inputs[0])
         if (
             isinstance(node, g.ChannelScale)
+            and len(node.factor) == 1
             and isinstance(before, g.Affine)
+            and len(before.weights) == 1
             and readers[before.name] == 1
         ):
             factor, offset = node.factor[0], node.offset[0]

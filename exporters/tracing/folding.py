@@ -31,6 +31,18 @@ Make = Callable[[str, list[Any]], list[g.Node]]
 last node has the name of the layer; without nodes, its value is that of its first operand."""
 
 
+class StepCall(NamedTuple):
+    """What a layer computes in one step.
+
+    Attributes:
+        make: returns its nodes.
+        constants: its operands, None for those that are none.
+    """
+
+    make: Make
+    constants: tuple[Const | None, ...]
+
+
 @dataclass
 class FoldedLayer:
     """A layer of one step.
@@ -50,6 +62,9 @@ class FoldedLayer:
         membrane_of: the layer of the spikes of the neuron of which it is the membrane.
         kind: the class of the layer of torch; empty for a function.
         is_static: whether it depends on an image alone.
+        family: what it computes, whatever its numbers; None of neurons.
+        calls: of each step, where steps differ.
+        varies: whether its numbers differ between steps.
         until: the latest step in which it was called with these operands.
     """
 
@@ -68,6 +83,9 @@ class FoldedLayer:
     kind: str = ""
     is_static: bool = False
     until: float = -1
+    family: Hashable = None
+    calls: dict[int, StepCall] = field(default_factory=dict)
+    varies: bool = False
 
     @property
     def edges(self) -> list[Edge]:
@@ -144,7 +162,9 @@ class Folding:
         operands = [_operand(x, at) for x in inputs]
         name = self.known.get((key, *map(_identity, operands)))
         if name is None and isinstance(at, int) and at > 0:
-            name = self._continued(key, operands)
+            name = self._continued(key, operands) or self._varied(
+                key, more.get("family"), operands, at
+            )
         if name is None:
             name = self.names.of(where, kind)
             self.names.reserve(name)
@@ -154,6 +174,8 @@ class Folding:
         self.known[(key, *map(_identity, operands))] = name
         called = self.layers[name]
         called.until = max(called.until, at if isinstance(at, int) else math.inf)
+        if isinstance(at, int):
+            called.calls[at] = StepCall(make, _constants(operands))
         return Signal(name, at, axes)
 
     def _continued(self, key: Hashable, operands: list[Operand]) -> str | None:
@@ -173,6 +195,50 @@ class Folding:
                     self.known[(key, *map(_identity, layer.operands))] = layer.name
                     return layer.name
         return None
+
+    def _varied(
+        self, key: Hashable, family: Hashable, operands: list[Operand], at: int
+    ) -> str | None:
+        """Return a layer that is the same in this step but for its numbers, such as the norm of
+        each step."""
+        for layer in list(self.layers.values()):
+            if family is None or layer.family != family or set(layer.calls) != set(range(at)):
+                continue
+            pairs = list(zip(layer.operands, operands, strict=True))
+            if all(self._is_alike(a, b) for a, b in pairs):
+                numbers = any(isinstance(a, Const) and a != b for a, b in pairs)
+                layer.varies |= layer.key != key or numbers
+                for a, b in pairs:
+                    self._vary(a, b, at)
+                return layer.name
+        return None
+
+    def _is_alike(self, a: Operand, b: Operand) -> bool:
+        """Return whether two operands differ by numbers alone, those of images of whole chains."""
+        if isinstance(a, Const) or isinstance(b, Const):
+            return isinstance(a, Const) and isinstance(b, Const)
+        if a == b:
+            return True
+        if a.lag or b.lag or not self.layers.keys() >= {a.layer, b.layer}:
+            return False
+        first, other = self.layers[a.layer], self.layers[b.layer]
+        return (
+            (first.is_static or first.varies)
+            and other.is_static
+            and None is not first.family == other.family
+            and all(map(self._is_alike, first.operands, other.operands))
+        )
+
+    def _vary(self, a: Operand, b: Operand, at: int) -> None:
+        """Let the layer of an operand be that of another in a step."""
+        if a == b or not (isinstance(a, Edge) and isinstance(b, Edge)):
+            return
+        first, other = self.layers[a.layer], self.layers[b.layer]
+        first.calls.setdefault(0, StepCall(first.make, _constants(first.operands)))
+        first.calls[at] = StepCall(other.make, _constants(other.operands))
+        first.varies, first.is_static = True, False
+        for own, of_other in zip(first.operands, other.operands, strict=True):
+            self._vary(own, of_other, at)
 
     def _continues(self, first: Operand, later: Operand, until: float) -> bool:
         """Return whether an operand of the first steps, until one, may be what a later one is
@@ -240,6 +306,10 @@ class Folding:
             self.layers[name] = FoldedLayer(**copied)
             self.known[known] = name
         return Edge(self.known[known], 0)
+
+
+def _constants(operands: list[Operand]) -> tuple[Const | None, ...]:
+    return tuple(operand if isinstance(operand, Const) else None for operand in operands)
 
 
 def _commutes(key: Hashable) -> bool:

@@ -345,7 +345,7 @@ def _finished(lowering: Lowering, tensors: list[Any]) -> TracedForward:
             remedy=ONE_STEP,
         )
     states = _new_states(lowering, leaves, made, runs_all)
-    nodes, output = nodes_of_layers(folding, signal.layer)
+    nodes, output = nodes_of_layers(folding, signal.layer, made)
     return TracedForward(
         nodes=nodes,
         output=output,

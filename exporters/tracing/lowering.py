@@ -170,12 +170,13 @@ class Lowering:
         rests = any(x.is_zero or x.call is not None for x in operands)
         return Const.of(value, ((self.key(args, kwargs), operands)) if rests else None)
 
-    def key(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Hashable:
-        """Return what the operator computes, beside its operands."""
+    def key(self, args: Sequence[Any], kwargs: dict[str, Any], *, numbers: bool = True) -> Hashable:
+        """Return what the operator computes, beside its operands; of tensors their shapes alone
+        without `numbers`."""
         first = 2 if self.name in BINARY else 1
         rest = pytree.tree_leaves((list(args[first:]), kwargs))
         own = tuple(
-            x.key if isinstance(x, Const) else repr(x)
+            (x.key if numbers else str(x.tensor.shape)) if isinstance(x, Const) else repr(x)
             for x in rest
             if not isinstance(x, Signal | State | Reduced)
         )
@@ -199,6 +200,8 @@ class Lowering:
         args, kwargs = found
         *own, _ = self.key(args, kwargs)  # type: ignore[misc]
         key = (*own, self._made)
+        *alike, _ = self.key(args, kwargs, numbers=False)  # type: ignore[misc]
+        more["family"] = (*alike, self._made)
         self._made += 1
         where, kind = self.where
         return self.folding.call(where, kind, key, inputs, shape, make, axes=axes, **more)

@@ -95,7 +95,7 @@ def _neuron(low: Lowering, call: Call, neuron: nn.Module, x: Signal, given: list
     key, kind = ("neuron", where), type(neuron).__name__
     spikes = low.folding.call(
         where, kind, key, [x], low.folding.shape(x.layer), make,
-        axes=x.axes, step=step, neuron=neuron,
+        axes=x.axes, step=step, neuron=neuron, family=key,
     )  # fmt: skip
     first = low.neurons.setdefault(where, spikes.layer)
     if spikes.layer != first or (isinstance(x.step, int) and x.step > step):

@@ -22,6 +22,7 @@ from .folding import Edge, FoldedLayer, Folding, Operand
 from .kinds import is_snntorch
 from .refusal import refusal
 from .values import Const
+from .varying import over_steps_of
 
 FEEDBACK = (
     "feed the spikes of a neuron back to its own input, through one linear layer or convolution: "
@@ -49,13 +50,13 @@ class _Feedback:
             self.bias = bias if self.bias is None else self.bias + bias
 
 
-def nodes_of_layers(folding: Folding, output: str) -> tuple[list[g.Node], str]:
+def nodes_of_layers(folding: Folding, output: str, steps: int) -> tuple[list[g.Node], str]:
     """Return the nodes that the value of a layer needs, in order, and the node with that value.
 
     Raises:
         ConfigError: the graph cannot express a loop over the steps, or a layer.
     """
-    return _Emission(dict(folding.layers), folding).emit(output)
+    return _Emission(dict(folding.layers), folding, steps).emit(output)
 
 
 @dataclass
@@ -69,11 +70,15 @@ class _Emission:
 
     layers: dict[str, FoldedLayer]
     folding: Folding
+    steps: int
     weights: dict[str, g.Array] = field(default_factory=dict)
     at: dict[str, str] = field(default_factory=lambda: {g.INPUT: g.INPUT})
     nodes: list[g.Node] = field(default_factory=list)
 
     def emit(self, output: str) -> tuple[list[g.Node], str]:
+        for layer in self.layers.values():
+            if layer.varies:  # it is no recurrent weight, and no pole
+                layer.weights, layer.factor, layer.signs = None, None, ()
         for name in self.used(output):
             layer = self.layers[name]
             if layer.neuron is not None and not layer.membrane_of:
@@ -292,13 +297,26 @@ class _Emission:
         weight = self.weights.get(layer.membrane_of or layer.name)
         if weight is not None:
             more["recurrent"] = weight
-        nodes = layer.make(layer.name, inputs, **more)  # type: ignore[call-arg]
+        if layer.varies:
+            nodes = self.varying(layer, inputs)
+        else:
+            nodes = layer.make(layer.name, inputs, **more)  # type: ignore[call-arg]
         if layer.membrane_of in self.at:
             nodes = self.without_known(layer, nodes)
         self.nodes += nodes
         self.at[layer.name] = nodes[-1].name if nodes else next(
             each for each in inputs if isinstance(each, str)
         )  # fmt: skip
+
+    def varying(self, layer: FoldedLayer, inputs: list[Any]) -> list[g.Node]:
+        """Return the nodes of a layer whose numbers differ between steps."""
+        of_steps = []
+        for t in range(self.steps):
+            call = layer.calls.get(t, layer.calls[0])
+            given = [x if c is None else c for x, c in zip(inputs, call.constants, strict=True)]
+            of_steps.append(call.make(layer.name, given))
+        source = next(x for x in inputs if isinstance(x, str))
+        return over_steps_of(layer.where, of_steps, source)
 
     def without_known(self, layer: FoldedLayer, nodes: list[g.Node]) -> list[g.Node]:
         """Return the nodes of a membrane without those that its neuron has too."""

@@ -15,9 +15,11 @@ from snntorch import utils
 from torch import nn
 
 from asnn.core.errors import ConfigError, VerificationError
+from asnn.exporters import Samples, export_nir, export_onnx
 from asnn.exporters.graph.interpreter import run
-from asnn.exporters.graph.ir import Concat, Filter, Neuron, Shift
+from asnn.exporters.graph.ir import ChannelScale, Concat, Filter, Neuron, Shift
 from asnn.exporters.snntorch.module import source_of_module
+from asnn.exporters.tracing import varying
 from asnn.exporters.verification.runtimes import EagerNetwork
 
 T = 6
@@ -34,10 +36,20 @@ class Net(nn.Module):
         self.lif1 = snn.Leaky(beta=0.9, threshold=0.3, **options)
         self.lif2 = snn.Leaky(beta=0.8, threshold=0.1, **options)
         self.by_neuron = nn.Parameter(torch.rand(8) - 0.5)
+        self.other, self.norms = nn.Linear(12, 8), nn.ModuleList(_norms())
+        self.by_step = nn.Parameter(torch.rand(T, 8))
         self.of = forward
 
     def forward(self, x, *states, **named):
         return self.of(self, x, *states, **named)
+
+
+def _norms():
+    for _ in range(T):
+        norm = nn.BatchNorm1d(8)
+        nn.init.uniform_(norm.weight, 0.5, 2.0)
+        norm.running_mean.normal_(std=0.3)
+        yield norm
 
 
 FORWARDS = {}
@@ -239,6 +251,34 @@ def a_readout_of_the_sum(net, x):
 def reset_by_utils(net, x):
     utils.reset(net)
     return torch.stack([net.lif2(net.out(net.lif1(net.fc(x[t])))) for t in range(T)])
+
+
+@forward()
+def a_norm_for_each_step(net, x):
+    mem, found = net.lif1.reset_mem(), []
+    for t in range(T):
+        spk, mem = net.lif1(net.norms[t](net.fc(x[t])), mem)
+        found.append(net.out(spk))
+    return torch.stack(found)
+
+
+@forward()
+def a_threshold_of_each_step(net, x):
+    mem, found = net.lif1.reset_mem(), []
+    for t in range(T):
+        spk, mem = net.lif1(net.fc(x[t]) / (1 + net.by_step[t]), mem)
+        found.append(net.out(spk))
+    return torch.stack(found)
+
+
+@forward()
+def weights_of_each_step(net, x):
+    mem, found = net.lif1.reset_mem(), []
+    for t in range(T):
+        layer = net.fc if t % 2 else net.other
+        spk, mem = net.lif1(layer(x[t]) * 0.9**t + 0.1 * t, mem)
+        found.append(net.out(spk) * (t + 1))
+    return torch.stack(found).mean(0)
 
 
 @forward()
@@ -494,19 +534,28 @@ def test_layers_that_people_use(kind, in_shape, given):
         assert 0.02 < trace.values[node.name].mean() < 0.98
 
 
-def test_a_wrong_path_is_found():
-    """A forward whose first step has other weights passes no comparison on noise."""
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a_norm_for_each_step", "weights_of_each_step"])
+@pytest.mark.parametrize("form", ["sequence", "stream", "scan", "portable"])
+def test_numbers_of_each_step_in_files(tmp_path, name, form):
+    source = source_of_module(Net(FORWARDS[name][0]).eval(), in_shape=(12,))
+    samples = Samples(np.swapaxes(frames().numpy(), 0, 1), None, "frames")
+    export = export_nir if form == "portable" else export_onnx
+    report = export(source, tmp_path, samples=samples, form=form).report
+    assert report.verified and not report.quiet
+    for parity in report.parities:
+        assert not any(counts.any() for counts in parity.spike_mismatches.values())
 
-    def differs(net, x):
-        mem, found = net.lif1.reset_mem(), []
-        for t in range(T):
-            layer = net.joined if False else net.fc
-            spk, mem = net.lif1(layer(x[t]) + (3.0 if t == 0 else 0.0), mem)
-            found.append(spk)
-        return torch.stack(found)
 
-    with pytest.raises((ConfigError, VerificationError)):
-        source_of_module(Net(differs), in_shape=(12,))
+def test_numbers_of_wrong_steps_are_found(monkeypatch):
+    def reversed_steps(where, of_steps, source):
+        return varying.over_steps_of(where, of_steps[::-1], source)
+
+    net = Net(FORWARDS["a_norm_for_each_step"][0]).eval()
+    source_of_module(net, in_shape=(12,))
+    monkeypatch.setattr("asnn.exporters.tracing.recurrence.over_steps_of", reversed_steps)
+    with pytest.raises(VerificationError, match="Net and the graph lowered from it differ"):
+        source_of_module(net, in_shape=(12,))
 
 
 def test_the_line_of_the_forward_is_named():
@@ -537,6 +586,26 @@ def test_functions_of_torch():
     trace = run(source_of_module(net, in_shape=(12,)).graph, x.numpy())
     with torch.no_grad():
         np.testing.assert_allclose(trace.logits, net(x).numpy(), atol=1e-5)
+
+
+def test_norms_of_each_step_of_an_image():
+    """The image is the same at every step; what is made of it is not."""
+
+    def of_image(net, x):
+        mem, found, current = net.lif1.reset_mem(), [], net.fc(x)
+        for t in range(T):
+            spk, mem = net.lif1(torch.relu(net.norms[t](current)), mem)
+            found.append(net.out(spk))
+        return torch.stack(found)
+
+    net, x = Net(of_image).eval(), frames()[0]
+    source = source_of_module(net, in_shape=(12,))
+    (scale,) = [n for n in source.graph.nodes if isinstance(n, ChannelScale)]
+    assert source.graph.static and scale.factor.shape == (T, 8)
+    trace = run(source.graph, np.repeat(x[None].numpy(), T, 0))
+    with torch.no_grad():
+        np.testing.assert_allclose(trace.logits, net(x).numpy(), atol=1e-5)
+    assert 0.05 < trace.values["lif1"].mean() < 0.95
 
 
 def test_hidden_spikes_are_compared_too():
