@@ -73,7 +73,7 @@ def import_file(
 
     asnn import norse.nir --steps 100 --semantics norse --dt 0.001
 
-    asnn import network.nir --steps 10 --set data.name=digits --set coding.name=rate
+    asnn import network.nir --steps 10 --dt 1e-4 --set data.name=digits --set coding.name=rate
     """
     from ...core.errors import ConfigError
     from ...core.packages import require_package

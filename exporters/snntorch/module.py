@@ -23,6 +23,7 @@ from ..graph.arrays import check_finite
 from ..graph.interpreter import Trace, run
 from ..source import ExportSource, NetworkOutput, random_samples, source_of
 from ..tracing.calls import ONE_STEP
+from ..tracing.capture import reset_by_snntorch
 from ..tracing.forward import TracedForward, missing_steps, trace_module
 from ..tracing.kinds import (
     declared_steps,
@@ -224,6 +225,7 @@ def _eager(
         code = code if device is None else code.to(device)
         with (
             torch.no_grad(),
+            reset_by_snntorch(list(snntorch_neurons(module))),
             _prints_to_stderr(),
             _conditions_checked(module),
             _spikes_recorded(module, traced, graph) as spikes,

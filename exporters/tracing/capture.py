@@ -165,7 +165,7 @@ class _Run:
 
     @contextlib.contextmanager
     def context(self) -> Iterator[None]:
-        with torch.no_grad(), _reset_by_snntorch(self.neurons):
+        with torch.no_grad(), reset_by_snntorch(self.neurons):
             yield
 
     def captured(self) -> Capture:
@@ -266,7 +266,7 @@ def _states_of_forward(module: nn.Module) -> tuple[list[str], list[str]]:
 
 
 @contextlib.contextmanager
-def _reset_by_snntorch(neurons: list[Any]) -> Iterator[None]:
+def reset_by_snntorch(neurons: list[Any]) -> Iterator[None]:
     """Let `snntorch.utils.reset` reset these neurons only; it resets all that exist."""
     if not neurons:
         yield

@@ -178,6 +178,17 @@ def write_files_of_torch(folder: Path) -> None:
     lif = nir.LIF(tau=two / 1000, r=two, v_leak=0 * two, v_threshold=two / 4)
     nodes = {"lif": lif, "input": nir.Input({"input": np.array([3])})}
     nodes["output"] = nir.Output({"output": np.array([3])})
+    ten, random = np.full(10, 1.0, np.float32), np.random.default_rng(0)
+    weight = random.normal(size=(10, 64)).astype(np.float32)
+    images = {
+        "input": nir.Input({"input": np.array([1, 8, 8])}),
+        "flat": nir.Flatten({"input": np.array([1, 8, 8])}, start_dim=-3, end_dim=-1),
+        "fc": nir.Linear(weight),
+        "out": nir.LIF(tau=ten / 100, r=ten, v_leak=0 * ten, v_threshold=ten / 4),
+        "output": nir.Output({"output": np.array([10])}),
+    }
+    for name in ("network.nir", "snntorch.nir", "norse.nir"):
+        nir.write(folder / name, nir.NIRGraph(images, list(itertools.pairwise(images))))
     for name in ("ours.nir", "theirs.nir"):
         nir.write(folder / name, nir.NIRGraph(nodes, [("input", "lif"), ("lif", "output")]))
 
