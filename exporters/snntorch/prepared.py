@@ -14,7 +14,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from ...core.errors import ConfigError
-from ..tracing.refusal import refusal
+from ..tracing.kinds import refusal
 
 QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.nn.quantized")
 DYNAMIC = ("torch.ao.nn.quantized.dynamic.modules.linear", "Linear")

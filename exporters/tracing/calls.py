@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from torch.fx.node import has_side_effect
 
 from ...core.errors import ConfigError
-from .kinds import is_snntorch, lowers_itself, state_at_rest
-from .refusal import refusal
+from .kinds import is_snntorch, lowers_itself, refusal, state_at_rest
 
 ONE_STEP = "give a module whose forward makes one time step"
 BY_TIME = (

@@ -1,4 +1,4 @@
-"""Which parts of a torch module are neurons, and which lower themselves."""
+"""Which parts of a torch module are neurons, which lower themselves, and the error for others."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from ...core.errors import ConfigError
 from ...models.layer import answers
 from ...models.neurons.snntorch import SnnTorchNeuron
 
@@ -52,3 +53,16 @@ def state_at_rest(neuron: Any) -> Any:
         return neuron.mem
     starts = [name for name in dir(type(neuron)) if name.startswith("init_")]
     return getattr(neuron, starts[0])() if len(starts) == 1 else None
+
+
+def refusal(where: str, layer: object | str, why: str, remedy: str = "") -> ConfigError:
+    """Return the error for a layer.
+
+    Args:
+        where: its path in the network.
+        layer: the layer, or the name of its class.
+        why: the reason.
+        remedy: what to do instead.
+    """
+    kind = layer if isinstance(layer, str) else type(layer).__name__
+    return ConfigError(f"layer {where!r} ({kind}) cannot be exported", why=why, remedy=remedy)

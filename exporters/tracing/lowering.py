@@ -24,9 +24,9 @@ from ..verification.neurons import LoweredNeuron
 from .calls import ONE_STEP
 from .capture import Capture
 from .folding import Folding, Make
+from .kinds import refusal
 from .operators import OPERATORS
 from .parts import membrane, part
-from .refusal import refusal
 from .values import ALL, Axes, Axis, Collected, Const, Reduced, Signal, State
 
 KNOWN = (

@@ -29,7 +29,7 @@ from ...models.neurons.membranes import (
 from ...models.neurons.membranes import has_condition as has_condition
 from ..graph import ir as g
 from ..graph.equations import traced
-from .refusal import refusal
+from .kinds import refusal
 
 METHODS = {"subtract": "_base_sub", "zero": "_base_zero", "none": "_base_int"}
 KINDS = ("Leaky", "Lapicque", "Synaptic", "Alpha", "RLeaky", "RSynaptic")

@@ -15,9 +15,8 @@ from ..graph.lowering import lower_part
 from ..verification.neurons import LoweredNeuron
 from .calls import BY_TIME, ONE_STEP, Argument, Call
 from .folding import Make
-from .kinds import is_snntorch, state_at_rest
+from .kinds import is_snntorch, refusal, state_at_rest
 from .neurons import nodes_of
-from .refusal import refusal
 from .samples import parted, samples
 from .values import ALL, Collected, Const, Reduced, Signal, State
 

@@ -19,8 +19,7 @@ import numpy as np
 from ...core.errors import ConfigError
 from ..graph import ir as g
 from .folding import Edge, FoldedLayer, Folding, Operand
-from .kinds import is_snntorch
-from .refusal import refusal
+from .kinds import is_snntorch, refusal
 from .values import Const
 from .varying import over_steps_of
 

@@ -11,7 +11,7 @@ import torch
 from ..graph import ir as g
 from .calls import ONE_STEP
 from .folding import Make
-from .refusal import refusal
+from .kinds import refusal
 from .values import ALL, Axes, Const, Signal
 
 if TYPE_CHECKING:
