@@ -16,7 +16,7 @@ from .values import ALL, Axes, Axis, Collected, Const, Signal, State
 if TYPE_CHECKING:
     from .lowering import Lowering
 
-ONE_STEP_IN_ORDER = "it does not stack the values of one layer over all steps, in order"
+OUT_OF_ORDER = "it does not stack the values of one layer over all steps, in order"
 
 
 def select(low: Lowering, x: Any, dim: int, index: int) -> Any:
@@ -80,7 +80,7 @@ def stack(low: Lowering, tensors: Sequence[Any], dim: int = 0) -> Any:
         found = _over_steps(low, parts, tuple(axes))
         if found is not None:
             return found
-    raise low.refusal(ONE_STEP_IN_ORDER, "collect the values of one layer, one for each step")
+    raise low.refusal(OUT_OF_ORDER, "collect the values of one layer, one for each step")
 
 
 def _over_steps(low: Lowering, parts: list[Any], axes: Axes) -> Any:
@@ -109,7 +109,7 @@ def cat(low: Lowering, tensors: Sequence[Any], dim: int = 0) -> Any:
             return found
     if not isinstance(axis, int) or axis != 0:
         raise low.refusal(
-            ONE_STEP_IN_ORDER if axis is None else "it joins neither steps nor channels",
+            OUT_OF_ORDER if axis is None else "it joins neither steps nor channels",
             "join features or channels with torch.cat([a, b], 1), steps with torch.stack",
         )
     return concatenated(low, parts)
@@ -129,7 +129,7 @@ def select_scatter(low: Lowering, base: Any, source: Any, dim: int, index: int) 
     axes.insert(base.dim, "T")
     found = _over_steps(low, [of[t] for t in range(size)], tuple(axes))
     if found is None:
-        raise low.refusal(ONE_STEP_IN_ORDER, "collect the steps in a list")
+        raise low.refusal(OUT_OF_ORDER, "collect the steps in a list")
     return found
 
 
@@ -278,7 +278,7 @@ def _groups(own: list[int], wanted: list[int]) -> list[tuple[list[int], list[int
     return groups
 
 
-def mean_of_axes(low: Lowering, x: Any, axes: list[Axis]) -> list[int]:
+def pixel_axes(low: Lowering, x: Any, axes: list[Axis]) -> list[int]:
     """Return the numbers of the axes of samples among these."""
     return [axis for axis in axes if isinstance(axis, int) and low.size(x, axis) > 1]
 

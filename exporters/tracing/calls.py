@@ -90,11 +90,6 @@ class Call:
     shapes: list[torch.Size]
 
 
-def is_whole(call: Call) -> bool:
-    """Return whether a call has an input alone, and no state."""
-    return sum(leaf is not None for leaf in call.leaves) == 1
-
-
 class Calls:
     """Takes the place of the forwards of neurons and parts: first to record, then to replay.
 

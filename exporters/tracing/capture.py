@@ -22,7 +22,7 @@ import torch.utils._pytree as pytree
 from torch import Tensor, fx, nn
 
 from ...core.errors import AsnnError, ConfigError
-from .calls import ONE_STEP, Argument, Call, Calls, is_whole, names_of_states
+from .calls import ONE_STEP, Argument, Call, Calls, names_of_states
 from .kinds import lowers_itself, snntorch_neurons
 
 
@@ -51,14 +51,6 @@ class Capture:
     returned: list[Any]
     resets: bool
     unread: list[str]
-
-    @property
-    def takes_all_steps(self) -> bool:
-        """Whether a part is called with all steps at once, `[T, B, ...]`."""
-        return any(
-            lowers_itself(self.root.get_submodule(call.where)) and is_whole(call)
-            for call in self.calls
-        )
 
     @property
     def step_calls(self) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..graph import ir as g
-from .axes import ARRANGING, converted, mean_of_axes
+from .axes import ARRANGING, converted, pixel_axes
 from .calls import ONE_STEP
 from .elementwise import ELEMENTWISE, is_value, of_two, with_constant
 from .samples import by_channel, image, of_image, padded, samples, two_operands
@@ -101,10 +101,6 @@ def _of_own_spikes(
         first = i // (outputs // groups) * inputs
         whole[i, first : first + inputs, :: dilation[0], :: dilation[1]] = each
     return whole, bias
-
-
-def convolution_of_padding(low: Lowering, *args: Any) -> Any:
-    return conv2d(low, *args)
 
 
 def conv_transpose2d(
@@ -356,7 +352,7 @@ def reduced(kind: str) -> Callable[..., Any]:
         if axes == ["T"] and x.step == ALL and not keepdim:
             factor = float(low.size(x, "T")) if kind == "sum" else 1.0
             return Reduced(replace(low.signal(x), axes=left), "mean", factor)
-        pixels = mean_of_axes(low, x, axes)
+        pixels = pixel_axes(low, x, axes)
         if not pixels and all(low.size(x, axis) == 1 for axis in axes) and not keepdim:
             return replace(x, axes=left)
         shape = low.folding.shape(low.signal(x).layer)
