@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 
+from ..neurons.functional.rounding import straight_floor
 from ..neurons.surrogates import spike
 
 
@@ -77,7 +77,7 @@ def euler_step(x: Tensor, states: tuple[Tensor, ...], p: EulerParameters) -> tup
     if p.threshold is None:
         return (v, *after, v if p.start is None else v - p.start)
     if p.several:
-        s = _Floor.apply(v / p.threshold).clamp(min=0)  # type: ignore[union-attr]
+        s = straight_floor(v / p.threshold).clamp(min=0)
         v = v - s * p.threshold
         return (s, *after, v if p.start is None else v - p.start)
     if p.reset is None:
@@ -91,22 +91,6 @@ def euler_step(x: Tensor, states: tuple[Tensor, ...], p: EulerParameters) -> tup
         return (s, *after, v, s)
     v = v * (1 - s) + p.reset * s
     return (s, *after, v if p.start is None else v - p.start)
-
-
-class _Floor(Function):
-    """⌊x⌋ with the derivative 1."""
-
-    @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        return x.floor()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        return grads[0]
 
 
 def euler_steps(x: Tensor, p: EulerParameters) -> Tensor:

@@ -10,6 +10,7 @@ from torch.autograd import Function
 
 from ....kernels.rules import SURROGATES
 from ....kernels.rules import SurrogateName as Surrogate
+from .rounding import straight_ceil
 
 Gradient = Literal["surrogate", "triangle", "straight-through", "representation", "none"]
 ThresholdGradient = Literal["scaled", "exact"]
@@ -55,7 +56,7 @@ def spike_count(v: Tensor, amplitude: Tensor, options: IntegrateOptions) -> Tens
         level = (v - options.fraction * amplitude) / amplitude
         if options.gradient == "triangle":
             return _Steps.apply(level, options.most)  # type: ignore[return-value]
-        return _Ceil.apply(level).clamp(0, options.most) + 0.0  # type: ignore[union-attr]
+        return straight_ceil(level).clamp(0, options.most) + 0.0
     if options.gradient == "representation":
         v, amplitude = v.detach(), amplitude.detach()
     default = SURROGATES[options.surrogate].alpha
@@ -63,22 +64,6 @@ def spike_count(v: Tensor, amplitude: Tensor, options: IntegrateOptions) -> Tens
     return _Count.apply(  # type: ignore[return-value]
         v, amplitude, options.fraction, options.most, options.surrogate, steepness
     )
-
-
-class _Ceil(Function):
-    """⌈x⌉ with the derivative 1."""
-
-    @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        return x.ceil()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        return grads[0]
 
 
 class _Steps(Function):
