@@ -24,7 +24,7 @@ def verify(
     *,
     structure: bool = True,
     dt: float | None = None,
-    semantics: str = "nir",
+    semantics: str | None = None,
 ) -> Report:
     """Compare an earlier export, or a file of another tool, with a network.
 
@@ -36,7 +36,8 @@ def verify(
             file that differs is not run. False runs any file of known operators, such as one that
             another tool has changed: it may take any time and memory.
         dt: length of a step in seconds, of a NIR file of another tool that does not state it.
-        semantics: of such a file: `nir`, or the simulator that wrote it, as `asnn import` takes it.
+        semantics: of such a file: `nir`, or the simulator that wrote it, as `asnn import` takes it;
+            None for what its metadata name.
 
     Raises:
         DataError: the file is damaged or hostile, its metadata do not state its form, or its

@@ -124,7 +124,7 @@ def test_a_file_as_the_simulator_computes_it_that_wrote_it(reset, semantics, tmp
 
 def test_semantics_are_of_nir_files(unrolled, tmp_path) -> None:
     path = written_by_torch(Unrolled(), tmp_path / "theirs.onnx")
-    with pytest.raises(ConfigError, match=r"--semantics is for \.nir files"):
+    with pytest.raises(ConfigError, match=r"semantics are for \.nir files"):
         verify(unrolled, path, random_samples((12,), 2), semantics="snntorch")
     path = written_by_snntorch(net("zero"), tmp_path / "theirs.nir")
     source = source_of_module(net("zero"), in_shape=(20,), steps=STEPS)
