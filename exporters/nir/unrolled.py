@@ -95,7 +95,7 @@ def _refuse_inexact(graph: Graph, style: Style) -> None:
                     "neuron.reset=subtract",
                     module="use --form lif, or build its neurons with a reset by subtraction: "
                     "reset_mechanism='subtract' of snnTorch",
-                    imported=f"use --form lif; or {GIVEN}",
+                    imported=f"{GIVEN}; or --form lif",
                 ),
             )
         if style == "portable" and not (node.threshold > 0).all():
