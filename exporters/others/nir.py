@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +56,7 @@ class OtherNir:
         before = [source for source, target in self._graph.edges if target == self._output]
         self.ends_with_spikes: bool | None = len(before) == 1 and before[0] in self._spiking
 
-    @cached_property
+    @property
     def layers(self) -> dict[str, int]:
         """As they are run: parameters may be one number for all neurons of a layer."""
         trial = self.run(np.zeros((1, 1, *self.in_shape), np.float32))

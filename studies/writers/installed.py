@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import nir
 import torch
@@ -45,7 +45,7 @@ def _snntorch(path: Path, reset: str, kind: str, **options: Any) -> Written:
     x = 2 * torch.rand(STEPS, BATCH, 12)
     for neuron in net.modules():  # `utils.reset` resets those of other networks too
         if isinstance(neuron, SpikingNeuron):
-            neuron.reset_mem()
+            cast(Any, neuron).reset_mem()
     return x, steps_of(lambda each: net(each)[0], x)
 
 
