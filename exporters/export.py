@@ -24,7 +24,7 @@ def verify(
     *,
     structure: bool = True,
     dt: float | None = None,
-    semantics: str = "nir",
+    semantics: str | None = None,
 ) -> Report:
     """Compare an earlier export, or a file of another tool, with a network.
 
@@ -36,14 +36,18 @@ def verify(
             file that differs is not run. False runs any file of known operators, such as one that
             another tool has changed: it may take any time and memory.
         dt: length of a step in seconds, of a NIR file of another tool that does not state it.
-        semantics: of such a file: `nir`, or the simulator that wrote it, as `asnn import` takes it.
+        semantics: of such a file: `nir`, or the simulator that wrote it, as `asnn import` takes it;
+            None for what its metadata name.
 
     Raises:
         DataError: the file is damaged or hostile, its metadata do not state its form, or its
             inputs and outputs do not match those of the network.
     """
     path = Path(path)
-    if not is_export(path):
+    about = _metadata(path)
+    # The nodes of an imported network are a NIR file like any other for the network of a module.
+    given = about.get("form") == "given" and source.imported is None
+    if "asnn" not in about or given:
         from .others.check import check_other
 
         return check_other(source, path, samples, dt=dt, semantics=semantics)

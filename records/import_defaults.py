@@ -1,4 +1,4 @@
-"""What a NIR file does not say: the length of a time step, their number, and what samples are."""
+"""What a NIR file does not say: the length of a step, their number, semantics, samples."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from ..coding.factory import coding_registry
 from ..coding.samples import PLURALS, SampleSpec
 from ..core.errors import ConfigError
 from ..datasets import DataSet
+from ..formats.errors import sanitize
 from ..formats.step_length import decided_dt, needs_dt, stated_dt
 from ..models.nir.reading import NirDescription
-from ..models.nir.semantics import semantics_of
+from ..models.nir.semantics import SEMANTICS, semantics_of
 
 if TYPE_CHECKING:
     import nir
@@ -43,13 +44,13 @@ def step_length(
     """
     if given is not None:
         return given
-    rule = semantics_of(semantics)
-    if rule.dt is not None:
-        return rule.dt
     stated = stated_dt(graph)
     if stated is not None:
         notes.append(f"dt is {stated:g} s, as the metadata of the file state")
         return stated
+    rule = semantics_of(semantics)
+    if rule.dt is not None:
+        return rule.dt
     decided = None if rule.scaled_times or rule.exponential else decided_dt(graph)
     if decided is not None:
         notes.append(f"dt is {decided:g} s, tau / r of all neurons: each adds its input as it is")
@@ -69,21 +70,39 @@ def step_length(
     )
 
 
-def semantics_notes(graph: nir.NIRGraph, semantics: str, dt: float) -> list[str]:
-    """Return what speaks for other semantics than `nir`: the metadata, or parameters as snnTorch
-    writes them for every reset."""
-    if semantics != "nir":
-        return []
+def semantics_name(graph: nir.NIRGraph, given: str | None, notes: list[str]) -> str:
+    """Return the name of the semantics of a file: what is given, or what its metadata state, as
+    those of exports of imported networks do, or `nir`.
+
+    Args:
+        graph: what the file holds.
+        given: None if it is to be found.
+        notes: a line is added where the metadata name others than `nir`.
+    """
+    if given is not None:
+        return given
     about = (graph.metadata or {}).get("semantics", "nir")
-    stated = about.decode() if isinstance(about, bytes) else str(about)
-    if stated != "nir":
-        return [f"its metadata name other semantics: --semantics {stated}"]
+    stated = about.decode("utf-8", "replace") if isinstance(about, bytes) else str(about)
+    if stated == "nir":
+        return "nir"
+    if stated in SEMANTICS:
+        notes.append(f"semantics are those of {stated}, as the metadata of the file state")
+        return stated
+    notes.append(
+        f"its metadata name the semantics {sanitize(stated, 40)!r}, which asnn lacks: nir is taken"
+    )
+    return "nir"
+
+
+def snntorch_notes(graph: nir.NIRGraph, dt: float) -> list[str]:
+    """Return what speaks for snnTorch as the writer of a file that is read with `nir`: parameters
+    as it writes them for every reset."""
     fires = any(type(node).__name__ in ("LIF", "CubaLIF") for node in graph.nodes.values())
     decided = None if "asnn" in (graph.metadata or {}) or not fires else decided_dt(graph)
     if decided is not None and np.isclose([dt, decided], 1e-4).all():
         return [
             "its neurons are reset as the file says; snnTorch writes the same for its default, a "
-            "reset by subtraction: if it wrote the file, --semantics snntorch"
+            "reset by subtraction: if it wrote the file, its semantics are `snntorch`"
         ]
     return []
 
@@ -120,7 +139,7 @@ def sample_of(
     if "name" not in coding:
         coding["name"] = CODINGS["series" if data is None else data.spec.kind]
     if "steps" not in coding:
-        known = (data.spec.steps if data is not None else None) or _stated_steps(graph)
+        known = (data.spec.steps if data is not None else None) or stated_steps(graph)
         if known is None:
             raise ConfigError(
                 "the number of time steps is not known",
@@ -148,7 +167,7 @@ def _product(shape: Sequence[int]) -> int:
     return int(torch.Size(shape).numel())
 
 
-def _stated_steps(graph: nir.NIRGraph) -> int | None:
+def stated_steps(graph: nir.NIRGraph) -> int | None:
     """Return the number of steps that the metadata of an export of asnn state; 1 if all of them are
     channels of one."""
     about = graph.metadata or {}

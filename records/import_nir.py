@@ -30,7 +30,7 @@ from ..models.nir.reading import NirDescription, describe
 from ..models.nir.semantics import semantics_of
 from ..models.saved import model_bytes
 from .create import create_run
-from .import_defaults import sample_of, semantics_notes, step_length
+from .import_defaults import sample_of, semantics_name, snntorch_notes, step_length
 from .layout import FORMAT, Run
 
 Changes = Sequence[tuple[list[str], Any]]
@@ -106,7 +106,7 @@ def import_nir(
     *,
     dt: float | None = None,
     steps: int | None = None,
-    semantics: str = "nir",
+    semantics: str | None = None,
     answer: str = "mean",
     changes: Changes = (),
 ) -> ImportedNetwork:
@@ -117,7 +117,8 @@ def import_nir(
         dt: length of a time step in seconds; needed where neurons depend on it and neither the
             metadata nor the parameters of the file say it.
         steps: T; by default that of series.
-        semantics: `nir`, or the simulator that wrote the file.
+        semantics: `nir`, or the simulator that wrote the file; None for those that its metadata
+            name, or `nir`.
         answer: `mean` or `last`: of the outputs of all steps.
         changes: keys of the recipe with their values, such as `data.name`.
 
@@ -126,7 +127,8 @@ def import_nir(
         ConfigError: dt or steps are missing, or the network cannot be computed.
     """
     path = Path(path)
-    semantics_of(semantics)  # before the file is read
+    if semantics is not None:
+        semantics_of(semantics)  # before the file is read
     if answer not in OUTPUTS:
         raise unknown("--answer", answer, list(OUTPUTS))
     if dt is not None and not dt > 0:
@@ -134,8 +136,9 @@ def import_nir(
     graph = read_nir(path)
     about, notes = describe(graph), []
     notes += about.notes
+    semantics = semantics_name(graph, semantics, notes)
     length = step_length(path, graph, dt, semantics, notes)
-    notes += semantics_notes(graph, semantics, length)
+    notes += snntorch_notes(graph, length) if semantics == "nir" else []
     _require_network(path, about, length, semantics)
     document: dict[str, Any] = {
         "name": re.sub(r"[^\w.-]+", "-", path.stem).strip("-") or "network",

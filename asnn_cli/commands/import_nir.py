@@ -10,6 +10,16 @@ import typer
 from ...core.text import shell
 from ..terminal import completion, console, options
 
+OF_WEIGHTS = (
+    "its weights go with the function that builds the network: `asnn export --from MODULE:FUNCTION "
+    "--weights-from {} --format nir`"
+)
+OTHERS = {
+    ".onnx": "`asnn inspect` shows an .onnx file, `asnn export --check` compares it with a network "
+    "or another file, and `asnn predict` runs one that asnn wrote",
+    **dict.fromkeys((".pt", ".pth", ".safetensors"), OF_WEIGHTS),
+}
+
 
 def import_file(
     path: Annotated[Path, typer.Argument(metavar="FILE.nir", help="A NIR file of any writer.")],
@@ -39,15 +49,16 @@ def import_file(
         ),
     ] = None,
     semantics: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="What the file leaves open: nir computes the equations of the format by forward "
             "Euler from 0, fires above the threshold, resets to v_reset, and a loop takes one "
             "step; snntorch (reset by subtraction), snntorch-zero, spikingjelly, norse, sinabs and "
             "rockpool compute as these do.",
+            show_default="as its metadata say, else nir",
             autocompletion=completion.one_of(*completion.SEMANTICS),
         ),
-    ] = "nir",
+    ] = None,
     answer: Annotated[
         str,
         typer.Option(
@@ -83,12 +94,11 @@ def import_file(
     from ...records.import_nir import import_nir
 
     require_package("nir", "an import of NIR")
-    if path.suffix == ".onnx":
+    if path.suffix in OTHERS:
         raise ConfigError(
             f"{path} is not a NIR file by its name",
             why="`asnn import` reads NIR alone",
-            remedy="`asnn inspect` shows an .onnx file, `asnn export --check` compares it with a "
-            "network, and `asnn predict` runs one that asnn wrote",
+            remedy=OTHERS[path.suffix].format(shell(path)),
         )
     if out is not None:
         require_empty(out)

@@ -15,6 +15,7 @@ from ...core.registry import unknown
 from ...formats.nir import read_nir
 from ..exported import Exported, finish, notes_of_frames, unknown_form, with_note
 from ..file_size import require_size
+from ..form_names import FORMS
 from ..graph.interpreter import run
 from ..graph.ir import Graph, Neuron
 from ..parts.backbone import backbone_of, without_labels
@@ -35,7 +36,7 @@ from .targets import TARGETS, check_target, problems
 from .unrolled import input_of, output_of, unroll
 
 NirForm = Literal["pure", "portable", "lif", "backbone", "given"]
-NIR_FORMS = ("pure", "portable", "lif", "backbone", "given")
+NIR_FORMS = FORMS["nir"]
 NIR_COMPATS = ("1.0.4",)
 GOLDEN_SAMPLES = 8
 

@@ -59,7 +59,8 @@ def export_given(source: ExportSource, path: Path | str, *, samples: Samples | N
     notes = []
     if semantics != "nir":
         notes.append(
-            f"its nodes compute the same only with the semantics of {semantics}, which no file says"
+            f"its nodes compute the same only with the semantics of {semantics}: its metadata name "
+            "them, by which asnn goes, and other importers do not"
         )
     with discarded_on_failure(files):
         write_nir(files["model"], given_graph(network, str(source.graph.about.get("recipe", ""))))

@@ -32,6 +32,7 @@ from ..graph.ir import (
     Transpose,
 )
 from ..graph.noise import PREFIX
+from ..remedies import by_origin, joined
 from .nodes import NirBuilder
 
 Sources = tuple[str, ...]
@@ -199,9 +200,10 @@ def refuse_unwritten(graph: Graph) -> None:
             raise ConfigError(
                 f"layer {node.name!r} has a neuron with equations of its own, which NIR cannot "
                 "express",
-                why="the neurons of NIR are leaky integrate-and-fire, with constant thresholds "
-                "and no windows of firing",
-                remedy="use --format onnx, or of a network that was imported --form given",
+                why="its neurons are leaky integrate-and-fire, with constant thresholds and a "
+                "reset in the step of a spike; unrolled, it has no node for a product of two "
+                "signals, such as of a membrane and the spikes of the step before",
+                remedy=joined("use --format onnx", by_origin(graph, recipe="", module="")),
             )
         if isinstance(node, Relu):
             in_parts = any(isinstance(each, Accumulate) for each in graph.nodes)
@@ -211,7 +213,10 @@ def refuse_unwritten(graph: Graph) -> None:
                 remedy="use --format onnx, --form sequence or parts; or --form backbone, which has "
                 "the spiking part"
                 if in_parts
-                else "use --format onnx, or train with readout.hidden=[]",
+                else joined(
+                    "use --format onnx",
+                    by_origin(graph, recipe="train with readout.hidden=[]", module=""),
+                ),
             )
         if isinstance(node, Lstm):
             what, remedy = "multiplies its gates and its cell", "use --format onnx"
@@ -219,7 +224,10 @@ def refuse_unwritten(graph: Graph) -> None:
             what, remedy = "multiplies queries, keys and values", "use --format onnx"
         elif isinstance(node, Product):
             what = "multiplies the spikes of two paths"
-            remedy = "use --format onnx, or train with model.connect=add"
+            added = by_origin(
+                graph, recipe="train with model.connect=add", module="add them instead"
+            )
+            remedy = joined("use --format onnx", added)
         else:
             continue
         raise ConfigError(

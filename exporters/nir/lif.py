@@ -38,17 +38,21 @@ from ..graph.ir import (
     Readout,
     Shift,
 )
+from ..remedies import by_origin, joined
 from .layers import add_layer, refuse_unwritten
 from .nodes import DT, NirBuilder, Style
 from .rewrites import with_synapses
 from .unrolled import OUTPUT
 
-REMEDY = (
-    "use --form portable; train with neuron.schedule=shared, neuron.bounded=true, "
-    "neuron.reset=zero, model.output_scale=false and a code with one stem (direct, temporal, "
-    "embedding); "
-    "or, if the weights are the same at all steps, use --allow-approximate and see the loss"
+IN_RECIPES = (
+    "train with neuron.schedule=shared, neuron.bounded=true, neuron.reset=zero, "
+    "model.output_scale=false and a code with one stem (direct, temporal, embedding)"
 )
+IN_MODULES = (
+    "build the neurons of a layer with one leak and threshold and a reset to zero, "
+    "reset_mechanism='zero' of snnTorch's Leaky"
+)
+APPROXIMATE = "if the weights are the same at all steps, use --allow-approximate and see the loss"
 MIN_LEAK, MAX_LEAK = 0.01, 0.99  # of an approximation
 
 
@@ -153,9 +157,15 @@ def build_lif(graph: Graph, metadata: dict[str, object], style: Style = "portabl
         raise ConfigError(
             f"one LIF node cannot express layer {inexact[0].layer!r} exactly",
             why="\n".join(f"{each.layer}: {each.why}" for each in inexact),
-            remedy=REMEDY,
+            remedy=_remedy(graph),
         )
     return _LifGraph(graph, style).build(metadata)
+
+
+def _remedy(graph: Graph) -> str:
+    unrolls = all(node.reset != "zero" for node in graph.neurons if isinstance(node, Neuron))
+    edit = by_origin(graph, recipe=IN_RECIPES, module=IN_MODULES)
+    return joined("use --form portable" if unrolls else "", edit, APPROXIMATE)
 
 
 class _LifGraph:

@@ -25,6 +25,7 @@ from ..graph.ir import (
     Readout,
     Shift,
 )
+from ..remedies import GIVEN, by_origin
 from .layers import add_layer, refuse_unwritten
 from .nodes import NirBuilder, Style
 from .unrolled_neurons import neuron_chain
@@ -71,7 +72,38 @@ def unroll(graph: Graph, style: Style, metadata: dict[str, object]) -> nir.NIRGr
         ConfigError: NIR has no exact form of a layer.
     """
     refuse_unwritten(graph)
+    _refuse_inexact(graph, style)
     return _Unrolling(graph, style).build(metadata)
+
+
+def _refuse_inexact(graph: Graph, style: Style) -> None:
+    """Refuse neurons that no chain of nodes computes.
+
+    Raises:
+        ConfigError: with the first.
+    """
+    for node in graph.neurons:
+        if not isinstance(node, Neuron):
+            continue
+        if node.reset == "zero" and graph.steps_of[node.name] > 1:
+            raise ConfigError(
+                f"layer {node.name!r} resets its membrane to zero, which NIR cannot unroll",
+                why="v (1 - s) is a product of two signals, and NIR has no node for one",
+                remedy=by_origin(
+                    graph,
+                    recipe="use --form lif, or train with a reset by subtraction: "
+                    "neuron.reset=subtract",
+                    module="use --form lif, or build its neurons with a reset by subtraction: "
+                    "reset_mechanism='subtract' of snnTorch",
+                    imported=f"{GIVEN}; or --form lif",
+                ),
+            )
+        if style == "portable" and not (node.threshold > 0).all():
+            raise ConfigError(
+                f"layer {node.name!r} has a threshold that is not above 0",
+                why="portable neurons start from rest at 0 and would fire without input",
+                remedy="use --form pure",
+            )
 
 
 class _Unrolling:

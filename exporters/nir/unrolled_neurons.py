@@ -17,7 +17,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...core.errors import ConfigError
 from ..graph.ir import Neuron, Shape
 from .nodes import NirBuilder
 
@@ -36,12 +35,8 @@ def neuron_chain(
         shape: of one sample of its value.
         names: of its spikes, one for each step.
         inputs: for each step, the NIR nodes whose sum it reads.
-
-    Raises:
-        ConfigError: NIR has no exact form of it.
     """
     steps = len(names)
-    _refuse_inexact(builder, node, steps)
     spikes: list[Names] = []
     currents: list[Names] = []
     membrane: Names = ()
@@ -71,22 +66,6 @@ def neuron_chain(
             drop = builder.scale(f"{name}_reset", -node.size[t], shape, *spikes[-1])
             membrane = (*total, drop)
     return spikes
-
-
-def _refuse_inexact(builder: NirBuilder, node: Neuron, steps: int) -> None:
-    if node.reset == "zero" and steps > 1:
-        raise ConfigError(
-            f"layer {node.name!r} resets its membrane to zero, which NIR cannot unroll",
-            why="v (1 - s) is a product of two signals, and NIR has no node for one",
-            remedy="use --form lif, or train with a reset by subtraction: neuron.reset=subtract, "
-            "of snnTorch reset_mechanism='subtract'",
-        )
-    if builder.style == "portable" and not (node.threshold > 0).all():
-        raise ConfigError(
-            f"layer {node.name!r} has a threshold that is not above 0",
-            why="portable neurons start from rest at 0 and would fire without input",
-            remedy="use --form pure",
-        )
 
 
 def _current(

@@ -20,6 +20,7 @@ from onnx import TensorProto, helper
 
 from ...coding.base import Coding
 from ...core.errors import ConfigError
+from .. import form_names
 from ..graph.ir import Accumulate, Dynamics, Graph, Shift
 from ..graph.noise import noise_name
 from ..graph.quantisation import Weights
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 Form = Literal["sequence", "stream", "scan", "parts"]
 Input = Literal["image", "spikes"]
-FORMS = ("sequence", "stream", "scan", "parts")
+FORMS = form_names.FORMS["onnx"]
 INPUTS = ("image", "spikes")
 OPSET = 20
 # Names of values of a file that are not those of layers.

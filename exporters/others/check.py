@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+
+import torch
 
 from ...core.errors import ConfigError
 from ..graph.interpreter import Trace, evaluate
@@ -14,10 +17,12 @@ from ..source import ExportSource, Samples
 from ..verification.compare import Report, compare
 from ..verification.parity import Parity
 from .ends import last_neurons
-from .file import OtherFile, not_comparable
-from .imported import ImportedNir
-from .nir import OtherNir
+from .file import OtherFile, is_binary, not_comparable, same_size, shown
+from .imported import open_nir
 from .onnx import OtherOnnx
+from .outputs import compare_outputs, outputs_graph
+
+IMPORTED = "network."  # before the names of nodes of a NIR file in the graph of its network
 
 
 def check_other(
@@ -26,7 +31,9 @@ def check_other(
     samples: Samples,
     *,
     dt: float | None = None,
-    semantics: str = "nir",
+    semantics: str | None = None,
+    static: bool | None = None,
+    name: str = "the network",
 ) -> Report:
     """Compare what a file computes with a network, on samples, from rest.
 
@@ -38,7 +45,10 @@ def check_other(
         path: a `.nir` or `.onnx` file.
         samples: to compare on.
         dt: length of a step of a NIR file in seconds; None for what the file says.
-        semantics: how a NIR file is computed: `nir`, or the simulator that wrote it.
+        semantics: how a NIR file is computed: `nir`, or the simulator that wrote it; None for what
+            its metadata name.
+        static: whether the samples are the same at all steps; None if the network says it.
+        name: of the network, in messages.
 
     Raises:
         ConfigError: the network has no steps, or a NIR file does not say how long one is.
@@ -57,34 +67,95 @@ def check_other(
             why="the file would draw others",
             remedy="compare with --noise off",
         )
-    last = last_neurons(graph)
+    known = source.refusal is None
+    reference = graph if known else _of_outputs(source)
+    last = last_neurons(graph) if known else None
+    spikes = last is not None if known else None
     file: OtherFile
-    if path.name.removesuffix(".unverified").endswith(".nir"):
-        file = (
-            OtherNir(path, graph.in_shape, dt)
-            if semantics == "nir"
-            else ImportedNir(path, graph.in_shape, dt, steps=graph.steps, semantics=semantics)
-        )
-    elif semantics != "nir":
-        raise ConfigError("--semantics is for .nir files", why=f"{path} says what it computes")
+    if is_nir(path):
+        file = open_nir(path, graph.in_shape, steps=graph.steps, dt=dt, semantics=semantics)
     else:
+        refuse_semantics(path, semantics)
         file = OtherOnnx(
             path,
             graph.in_shape,
             steps=graph.steps,
-            classes=graph.classes,
-            static=graph.static,
-            spikes=last is not None,
+            classes=reference.classes,
+            static=graph.static if static is None else static,
+            spikes=spikes,
             code=source.encode(samples.images[:4]),
+            name=name,
         )
-    check = FileCheck(file, path, graph, last)
+    require_input(file, path, graph, name)
+    check = FileCheck(file, path, reference, last, spikes=spikes, name=name)
     check.require_output(source.encode(samples.images[:1]))
-    report = compare(source, samples, [check])
+    if known:
+        report = compare(source, samples, [check])
+    else:
+        assert source.refusal is not None
+        check.notes.append(f"spikes of layers are not compared: {source.refusal.what}")
+        report = compare_outputs(check, partial(_outputs, source), source.encode, samples)
     return replace(report, notes=check.notes)
+
+
+def _of_outputs(source: ExportSource) -> Graph:
+    """Return the graph of the outputs of an imported network that has no other."""
+    assert source.imported is not None
+    graph = source.graph
+    return outputs_graph(source.imported.config["classes"], graph.steps, graph.answer)
+
+
+def _outputs(source: ExportSource, code: Array) -> Array:
+    found = source.eager(torch.from_numpy(code)).logits
+    assert found is not None
+    return found.numpy()
+
+
+def is_nir(path: Path) -> bool:
+    """Return whether a file is one of NIR, by its name."""
+    return path.name.removesuffix(".unverified").endswith(".nir")
+
+
+def refuse_semantics(path: Path, semantics: str | None) -> None:
+    """Refuse semantics of an ONNX file.
+
+    Raises:
+        ConfigError: they are given.
+    """
+    if semantics is not None:
+        raise ConfigError(
+            "semantics are for .nir files",
+            why=f"{path} says what it computes",
+            remedy="leave the option out",
+        )
+
+
+def require_input(file: OtherFile, path: Path, graph: Graph, name: str) -> None:
+    """Refuse a file that reads other frames than a network of this graph.
+
+    Raises:
+        DataError: their sizes differ.
+    """
+    if same_size(file.in_shape, graph.in_shape):
+        return
+    unrolled = same_size(file.in_shape, (graph.steps, *graph.in_shape))
+    raise not_comparable(
+        path,
+        f"its input is {shown(file.in_shape)}, that of {name} {shown(graph.in_shape)}",
+        f"it takes all {graph.steps} steps at once: compare it with its run" if unrolled else "",
+    )
 
 
 class FileCheck:
     """A file as a runtime to verify.
+
+    Args:
+        file: as it is run.
+        path: of the file.
+        graph: of the network; see `outputs_graph` for one without.
+        last: the neurons whose spikes are its output; None if it gives values.
+        spikes: whether its output is spikes; None if that is not known.
+        name: of the network, in messages.
 
     Attributes:
         parity: the comparison.
@@ -92,11 +163,19 @@ class FileCheck:
     """
 
     def __init__(
-        self, file: OtherFile, path: Path, graph: Graph, last: Neuron | Cell | None
+        self,
+        file: OtherFile,
+        path: Path,
+        graph: Graph,
+        last: Neuron | Cell | None,
+        *,
+        spikes: bool | None,
+        name: str = "the network",
     ) -> None:
         self._file, self._path, self._last = file, path, last
+        self._spikes, self._name = spikes, name
         self.notes = [f"{path}: {note}" for note in file.notes]
-        self._matched = self._match(graph)
+        self._matched = self._match(graph) if graph.neurons else {}
         self.parity = Parity(graph, file.runtime, {**file.about, "layers": self._matched})
 
     def _match(self, graph: Graph) -> dict[str, str]:
@@ -107,12 +186,13 @@ class FileCheck:
             if graph.steps_of[node.name] == graph.steps
         }
         found = self._file.layers
-        if {*own} == {*found}:
-            return {name: name for name in own}
+        named = {name.removeprefix(IMPORTED): name for name in own}
+        if {node: own[name] for node, name in named.items()} == found:
+            return {name: node for node, name in named.items()}
         if len(own) == len(graph.neurons) and [*own.values()] == [*found.values()]:
             return dict(zip(own, found, strict=True))
         if found:
-            sizes = f"{[*found.values()]} neurons, the network {[*own.values()]}"
+            sizes = f"{[*found.values()]} neurons, {self._name} {[*own.values()]}"
             self.notes.append(f"{self._path}: its layers are not compared: they have {sizes}")
         return {}
 
@@ -129,12 +209,12 @@ class FileCheck:
         if len(graph.output_shape) != 1 or steps.shape[2] != graph.classes:
             raise not_comparable(
                 self._path,
-                f"it gives {steps.shape[2]} values a step, the network {list(graph.output_shape)}",
+                f"it gives {steps.shape[2]} values a step, {self._name} {list(graph.output_shape)}",
             )
-        spikes = self._last is not None
-        if file.ends_with_spikes not in (None, spikes):
-            own, theirs = ("values", "spikes")[:: -1 if spikes else 1]
-            raise not_comparable(self._path, f"it ends with {theirs}, the network with {own}")
+        if None in (self._spikes, file.ends_with_spikes) or file.ends_with_spikes == self._spikes:
+            return
+        own, theirs = ("values", "spikes")[:: -1 if self._spikes else 1]
+        raise not_comparable(self._path, f"it ends with {theirs}, {self._name} with {own}")
 
     def add(self, images: Array, code: Array, trace: Trace) -> None:
         graph = self.parity.graph
@@ -150,6 +230,8 @@ class FileCheck:
             self.parity.add(trace, found.answer, layers)
             return
         logits = found.steps
+        if not graph.neurons and is_binary(logits) and is_binary(trace.logits):
+            self.parity.count_spikes(graph.output, trace.logits, logits)
         if self._last is not None:
             layers[self._last.name] = logits.reshape(trace.values[self._last.name].shape)
             if self._last.name != graph.output:

@@ -32,18 +32,23 @@ class OtherFile(Protocol):
     """A file that is run by what it says, not by the metadata of an export.
 
     Attributes:
+        in_shape: of one frame.
         runtime: that runs it.
         about: the runtime, for the report.
         notes: what the file does not say, and what is taken instead.
-        layers: the number of neurons of each layer that it gives, in order.
         ends_with_spikes: whether its output is the spikes of neurons; None if it does not say.
     """
 
+    in_shape: Shape
     runtime: str
     about: dict[str, Any]
     notes: list[str]
-    layers: dict[str, int]
     ends_with_spikes: bool | None
+
+    @property
+    def layers(self) -> dict[str, int]:
+        """The number of neurons of each layer that it gives, in order."""
+        ...
 
     def run(self, code: Array) -> Outputs:
         """Return what the file computes of a code `[T, B, ...]`, from rest.

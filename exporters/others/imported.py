@@ -2,21 +2,52 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
-import nir
+import torch
 
-from ...core.errors import ConfigError
+from ...formats.nir import read_nir
+from ...models.layers.spiking import SpikingLayer, layer_outputs
+from ...models.nir.graph import graph_of
+from ...records.import_defaults import semantics_name
 from ...records.import_nir import import_nir
-from ..graph.interpreter import run
 from ..graph.ir import Array, Shape
-from ..source import source_of
-from .ends import last_neurons
-from .file import Outputs, by_step, not_comparable, same_size, shown
+from .file import OtherFile, Outputs, by_step
+from .nir import OtherNir
 
-PREFIX = "network."  # of nodes of the file in the export graph
+
+def open_nir(
+    path: Path,
+    in_shape: Shape | None = None,
+    *,
+    steps: int,
+    dt: float | None = None,
+    semantics: str | None = None,
+) -> OtherFile:
+    """Return a NIR file as it is run.
+
+    Args:
+        path: the file.
+        in_shape: of one frame, if the file has none.
+        steps: T.
+        dt: length of a step in seconds; None for what the file or the simulator says.
+        semantics: `nir`, or the simulator that wrote it; None for what its metadata name.
+
+    Raises:
+        ConfigError: nothing says the length of a step, or the semantics are unknown.
+        DataError: it is damaged or hostile, or has several inputs or outputs.
+    """
+    found: list[str] = []
+    graph = read_nir(path)
+    semantics = semantics_name(graph, semantics, found)
+    file: OtherFile = (
+        OtherNir(path, graph, in_shape, dt)
+        if semantics == "nir"
+        else ImportedNir(path, dt, steps=steps, semantics=semantics)
+    )
+    file.notes[:0] = found
+    return file
 
 
 class ImportedNir:
@@ -24,48 +55,36 @@ class ImportedNir:
 
     Args:
         path: the file.
-        in_shape: of one frame of the network.
         dt: length of a step in seconds; None for that of the simulator or of the file.
         steps: T.
         semantics: the simulator that wrote it.
 
     Raises:
-        ConfigError: the simulator is unknown, the step is missing, or the export graph has no node
-            for a part of the file.
-        DataError: the file is damaged or hostile, or takes another input.
+        ConfigError: the simulator is unknown, or the step is missing.
+        DataError: the file is damaged or hostile.
     """
 
-    def __init__(
-        self, path: Path, in_shape: Shape, dt: float | None, *, steps: int, semantics: str
-    ) -> None:
+    def __init__(self, path: Path, dt: float | None, *, steps: int, semantics: str) -> None:
         imported = import_nir(path, dt=dt, steps=steps, semantics=semantics)
-        source = source_of(imported.model)
-        if source.refusal is not None:
-            raise ConfigError(
-                f"{path} cannot be compared as {semantics} computes it",
-                why=f"{source.refusal.what}: {source.refusal.why}",
-                remedy="leave --semantics out",
-            )
-        graph = self._graph = source.graph
-        if not same_size(graph.in_shape, in_shape):
-            raise not_comparable(
-                path, f"its input is {shown(graph.in_shape)}, that of the network {shown(in_shape)}"
-            )
-        self.runtime = f"numpy, as {semantics}"
-        self.about: dict[str, Any] = {"version": nir.version, **imported.about}
+        graph = graph_of(imported.model)
+        assert graph is not None
+        self._model, self._graph = imported.model, graph
+        self._spiking = [name for name in graph.order if isinstance(graph.node(name), SpikingLayer)]
+        self.in_shape: Shape = imported.model.config["in_shape"]
+        self.runtime = f"torch, as {semantics}"
+        self.about: dict[str, Any] = {"version": torch.__version__, **imported.about}
         self.notes = imported.notes
-        self._last = last_neurons(graph)
-        self.ends_with_spikes: bool | None = self._last is not None
-        self.layers = {
-            node.name.removeprefix(PREFIX): math.prod(graph.shapes[node.name])
-            for node in graph.neurons
-        }
+        before = graph.sources[graph.output]
+        self.ends_with_spikes: bool | None = len(before) == 1 and before[0] in self._spiking
+        trial = self.run(torch.zeros(1, 1, *self.in_shape).numpy())
+        self.layers = {name: values.shape[2] for name, values in trial.layers.items()}
 
     def run(self, code: Array) -> Outputs:
-        trace = run(self._graph, code.reshape(*code.shape[:2], *self._graph.in_shape))
+        x = torch.from_numpy(code).reshape(*code.shape[:2], *self.in_shape)
+        with torch.no_grad(), layer_outputs(self._model) as found:
+            steps = self._model.run(x)
         layers = {
-            node.name.removeprefix(PREFIX): by_step(trace.values[node.name])
-            for node in self._graph.neurons
+            name: by_step(found[f"network.{self._graph.keys[name]}"].numpy())
+            for name in self._spiking
         }
-        found = trace.logits if self._last is None else trace.values[self._last.name]
-        return Outputs(layers, by_step(found), None)
+        return Outputs(layers, by_step(steps.numpy()), None)

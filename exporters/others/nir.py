@@ -11,11 +11,10 @@ import numpy as np
 
 from ...core.errors import ConfigError
 from ...formats.execution_order import execution_order, flattened
-from ...formats.nir import read_nir
 from ...formats.step_length import decided_dt, needs_dt, stated_dt
 from ..graph.ir import Array, Shape
 from ..nir.interpreter import run_nir
-from .file import Outputs, by_step, not_comparable, same_size, shown
+from .file import Outputs, by_step, not_comparable
 
 SPIKING = (nir.IF, nir.LIF, nir.CubaLIF, nir.Threshold)
 
@@ -24,19 +23,26 @@ class OtherNir:
     """A NIR file, see `OtherFile`.
 
     Args:
-        path: the file.
-        in_shape: of one frame of the network; None for that of the file.
+        path: the file, in messages.
+        graph: what it holds.
+        in_shape: of one frame, if the file has none.
         dt: length of a step in seconds; None for that which the file states or decides.
 
     Raises:
         ConfigError: the file does not say the length of a step.
-        DataError: it is damaged or hostile, has several outputs, or takes another input.
+        DataError: it has several inputs or outputs.
     """
 
     runtime = "numpy, from the file"
 
-    def __init__(self, path: Path, in_shape: Shape | None = None, dt: float | None = None) -> None:
-        self._graph = flattened(read_nir(path))
+    def __init__(
+        self,
+        path: Path,
+        graph: nir.NIRGraph,
+        in_shape: Shape | None = None,
+        dt: float | None = None,
+    ) -> None:
+        self._graph = flattened(graph)
         self._path = path
         self.notes: list[str] = []
         self._dt = self._step_length(dt)
@@ -44,18 +50,17 @@ class OtherNir:
         self._output = self._only(nir.Output, "outputs")
         own = self._only(nir.Input, "inputs")
         self.in_shape = _shape_of(self._graph.nodes[own].input_type) or in_shape or ()
-        if in_shape is not None and not same_size(self.in_shape, in_shape):
-            raise not_comparable(
-                path, f"its input is {shown(self.in_shape)}, that of the network {shown(in_shape)}"
-            )
         kinds = {name: type(node).__name__ for name, node in self._graph.nodes.items()}
         order = execution_order(kinds, self._graph.edges).order
         self._spiking = [name for name in order if isinstance(self._graph.nodes[name], SPIKING)]
         before = [source for source, target in self._graph.edges if target == self._output]
         self.ends_with_spikes: bool | None = len(before) == 1 and before[0] in self._spiking
-        # As they are run: parameters may be one number for all neurons of a layer.
+
+    @property
+    def layers(self) -> dict[str, int]:
+        """As they are run: parameters may be one number for all neurons of a layer."""
         trial = self.run(np.zeros((1, 1, *self.in_shape), np.float32))
-        self.layers = {name: values.shape[2] for name, values in trial.layers.items()}
+        return {name: values.shape[2] for name, values in trial.layers.items()}
 
     def run(self, code: Array) -> Outputs:
         steps = code.reshape(*code.shape[:2], *self.in_shape)

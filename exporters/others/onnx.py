@@ -36,6 +36,7 @@ class OtherOnnx:
         static: whether all steps are the same, so that a file that takes one image can be given it.
         spikes: whether the output to compare are spikes; None if either.
         code: a code to try the file with, `[T, B, ...]`; None for noise.
+        name: of the network, in messages.
 
     Raises:
         DataError: the file is damaged or hostile, has operators that are not of ONNX, or has no
@@ -54,18 +55,19 @@ class OtherOnnx:
         static: bool = True,
         spikes: bool | None = None,
         code: Array | None = None,
+        name: str = "the network",
     ) -> None:
         import onnxruntime
 
         model = read_onnx(path)
         _require_standard(path, model)
-        self._path = path
+        self._path, self._other = path, name
         self._session = OnnxSession(model.SerializeToString(), CPU)
         self.about: dict[str, Any] = {"version": onnxruntime.__version__, "provider": CPU}
         self.notes: list[str] = []
         self.layers: dict[str, int] = {}
         self.ends_with_spikes: bool | None = None
-        value = self._only_input(model)
+        value = _only_input(path, model)
         self._name, self._dims = value.name, _dims(value)
         self._dtype = FLOATS[value.type.tensor_type.elem_type]
         self.in_shape = in_shape or _frame_of(path, self._dims)
@@ -91,20 +93,6 @@ class OtherOnnx:
         x = arranged(code, self._layout, self._dims[len(self._layout) :])
         return self._session.run({self._name: x.astype(self._dtype)})
 
-    def _only_input(self, model: onnx.ModelProto) -> onnx.ValueInfoProto:
-        constant = {tensor.name for tensor in model.graph.initializer}
-        values = [value for value in model.graph.input if value.name not in constant]
-        names = ", ".join(f"{sanitize(v.name, 40)} {shown(_signs(_dims(v)))}" for v in values)
-        if len(values) != 1:
-            raise not_comparable(
-                self._path,
-                f"it has {len(values)} inputs: {names}",
-                "give a file of all steps with one input: states are not carried from call to call",
-            )
-        if values[0].type.tensor_type.elem_type not in FLOATS:
-            raise not_comparable(self._path, f"its input {names} does not hold floats")
-        return values[0]
-
     def _layout_of_input(self, steps: int, static: bool) -> Layout:
         found = layouts_of(self._dims, self.in_shape, steps=steps)
         if not static and "N" in found:
@@ -113,8 +101,8 @@ class OtherOnnx:
             wanted = [AXES[each].replace("...", _inner(self.in_shape)) for each in AXES]
             raise not_comparable(
                 self._path,
-                f"its input {sanitize(self._name, 40)} is {shown(_signs(self._dims))}; the network "
-                f"takes {' or '.join(wanted[0 if static else 1 :])}, T = {steps}",
+                f"its input {sanitize(self._name, 40)} is {shown(_signs(self._dims))}; "
+                f"{self._other} takes {' or '.join(wanted[0 if static else 1 :])}, T = {steps}",
             )
         if {"TN", "NT"} <= {*found}:
             self.notes.append(f"its input may have the steps first or second: {AXES['TN']} is run")
@@ -142,11 +130,11 @@ class OtherOnnx:
         fits.sort(key=lambda fit: fit[1] == "N")
         if not fits:
             named = [f"{sanitize(k, 40)} {shown(v.shape)}" for k, v in values.items()]
-            what = "spikes" if spikes else "values"
+            what, k = "spikes" if spikes else "values", classes or "K"
             raise not_comparable(
                 self._path,
-                f"given {batch} samples, its outputs are {', '.join(named)}; the network gives "
-                f"{what} [T, N, {classes or 'K'}] or an answer [N, {classes or 'K'}], T = {steps}",
+                f"given {batch} samples, its outputs are {', '.join(named)}; {self._other} "
+                f"gives {what} [T, N, {k}] or an answer [N, {k}], T = {steps}",
             )
         chosen, layout = fits[0]
         others = [sanitize(name, 40) for name in values if name != chosen]
@@ -155,6 +143,38 @@ class OtherOnnx:
                 f"its output {sanitize(chosen, 40)} is compared, not {', '.join(others)}"
             )
         return chosen, layout
+
+
+def reads_one_frame(path: Path, in_shape: Shape | None, steps: int) -> bool:
+    """Return whether a file takes one frame for all steps, `[N, ...]`.
+
+    Raises:
+        DataError: the file is damaged or hostile, or has no input of floats, or several inputs.
+    """
+    dims = _dims(_only_input(path, read_onnx(path)))
+    return layouts_of(dims, in_shape or _frame_of(path, dims), steps=steps)[:1] == ["N"]
+
+
+def stated_steps(path: Path) -> int | None:
+    """Return T as the metadata of an export of asnn state it; None of other files.
+
+    Raises:
+        DataError: the file is damaged or hostile.
+    """
+    stated = [each.value for each in read_onnx(path).metadata_props if each.key == "steps"]
+    return int(stated[0]) if stated and stated[0].isdecimal() and int(stated[0]) else None
+
+
+def fixed_steps(path: Path) -> int | None:
+    """Return the only size that the first two axes of an input `[T, N, ...]` or `[N, T, ...]` have;
+    None if they have none or two, or the input is that of one frame.
+
+    Raises:
+        DataError: as `reads_one_frame`.
+    """
+    dims = _dims(_only_input(path, read_onnx(path)))
+    fixed = {size for size in dims[:2] if size is not None} if len(dims) in (3, 5) else set()
+    return fixed.pop() if len(fixed) == 1 else None
 
 
 def _filled(code: Array, size: int) -> Array:
@@ -201,3 +221,18 @@ def _frame_of(path: Path, dims: list[int | None]) -> Shape:
             path, f"its input is {shown(_signs(dims))}", "give --in-shape, the shape of one frame"
         )
     return tuple(sizes)
+
+
+def _only_input(path: Path, model: onnx.ModelProto) -> onnx.ValueInfoProto:
+    constant = {tensor.name for tensor in model.graph.initializer}
+    values = [value for value in model.graph.input if value.name not in constant]
+    names = ", ".join(f"{sanitize(v.name, 40)} {shown(_signs(_dims(v)))}" for v in values)
+    if len(values) != 1:
+        raise not_comparable(
+            path,
+            f"it has {len(values)} inputs: {names}",
+            "give a file of all steps with one input: states are not carried from call to call",
+        )
+    if values[0].type.tensor_type.elem_type not in FLOATS:
+        raise not_comparable(path, f"its input {names} does not hold floats")
+    return values[0]

@@ -199,14 +199,8 @@ class Parity:
         self, node: Neuron | Cell, trace: Trace, found: Array, excused: Array
     ) -> None:
         expected = trace.values[node.name]
-        found = np.broadcast_to(found, expected.shape)
-        differs = by_sample(found != expected)
-        counts = differs.sum((1, 2))
-        before = self.spikes.get(node.name, (0.0, 0.0))
-        sums = (float(values.sum(dtype=np.float64)) for values in (expected, found))
-        self.spikes[node.name] = before[0] + next(sums), before[1] + next(sums)
-        self.spike_mismatches[node.name] = self.spike_mismatches.get(node.name, 0) + counts
-        if not counts.any():
+        differs = self.count_spikes(node.name, expected, np.broadcast_to(found, expected.shape))
+        if not differs.any():
             return
         distance = by_sample(np.abs(trace.distances[node.name]))
         margin = margin_in(node, trace)
@@ -226,6 +220,16 @@ class Parity:
                 f"{int(flips.sum())} spikes differ in a sample, with the membrane up to "
                 f"{farthest:.3g} from the threshold",
             )
+
+    def count_spikes(self, layer: str, expected: Array, found: Array) -> Array:
+        """Count the spikes of a layer, `[T, B, ...]` each; return which differ, `[T, B, F]`."""
+        differs = by_sample(found != expected)
+        before = self.spikes.get(layer, (0.0, 0.0))
+        sums = (float(values.sum(dtype=np.float64)) for values in (expected, found))
+        self.spikes[layer] = before[0] + next(sums), before[1] + next(sums)
+        counts = differs.sum((1, 2))
+        self.spike_mismatches[layer] = self.spike_mismatches.get(layer, 0) + counts
+        return differs
 
     def _compare_values(
         self, name: str, expected: Array, found: Array, excused: Array, what: str = ""

@@ -30,7 +30,7 @@ class NirGraph(Layer):
     Nodes are computed in the order of `execution_order`: a loop takes one step, and nothing comes
     out of it in the first. Several edges into a node are summed. The output is flattened.
 
-    A node is the child of its name, in which `.` is written `/`.
+    A node is the child of its name, in which `.` and `/` are written `_`.
 
     Args:
         nodes: by name, as `check_node` requires them.
@@ -108,7 +108,7 @@ class NirGraph(Layer):
         self.features = shapes[self.output][0]
 
     def _add(self, name: str, module: nn.Module) -> None:
-        key = name.replace(".", "/") or "_"
+        key = name.replace(".", "_").replace("/", "_") or "_"
         while hasattr(self, key):
             key += "_"
         self.add_module(key, module)

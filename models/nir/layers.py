@@ -14,7 +14,7 @@ from torch.nn.functional import avg_pool2d
 from ..layer import VALUES, Layer, Lowering, OperationList, Signal
 from ..layers.time import OverTime
 from ..neurons.surrogates import spike
-from .neuron import by_channel
+from .lowering import by_channel
 
 
 class Scale(Layer):

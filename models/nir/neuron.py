@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ...core.errors import ConfigError
 from ..layer import Lowering
 from .euler import EulerParameters, euler_step, euler_steps
+from .lowering import lower_neuron
 from .semantics import Semantics
 
 FIELDS = {
@@ -145,71 +146,8 @@ class NirNeuron(nn.Module):
         return self.step_from_rest()
 
     def lower(self, graph: Lowering, name: str, recurrent: Tensor | None = None) -> None:
-        """Add the neuron to an export graph: a `Neuron` where it is one, filters of values where
-        their parameters are those of channels, and its equations otherwise.
-
-        Args:
-            graph: the graph.
-            name: of the last node.
-            recurrent: weights of its own spikes of the step before.
-
-        Raises:
-            ConfigError: it sends several spikes a step.
-        """
-        p = self.parameters_of_step()
-        if p.several:
-            raise graph.refused(
-                name, self, "it sends ⌊v / v_threshold⌋ spikes a step, also where v is a multiple"
-            )
-        if not self.spiking:
-            return self._lower_filter(graph, name, p)
-        fields = self._leaky_fields(p, graph.steps)
-        if fields is not None:
-            return graph.add("Neuron", name, None, **fields, recurrent=recurrent)
-        states = list(p.states)
-        if recurrent is not None and "s" not in states:
-            states.append("s")
-        late = "s" in p.states
-
-        def step(x: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
-            own = given if late or recurrent is None else given[:-1]
-            s, *after = euler_step(x, own, p)
-            return (s, *after, *(() if len(after) == len(states) else (s,)))
-
-        return graph.cell(name, step, states=states, recurrent=recurrent)
-
-    def _leaky_fields(self, p: EulerParameters, steps: int) -> dict[str, Any] | None:
-        """Return the fields of a `Neuron` of the graph; None if it is none."""
-        plain = p.reset is not None and not bool(p.reset.any()) and not p.fires_at_threshold
-        found = _by_channel(leak=p.leak, gain=p.gain, threshold=p.threshold, synapse=p.synapse)
-        if not plain or p.drive is not None or p.start is not None or found is None:
-            return None
-        synapse = found.pop("synapse", None)
-        size = max(map(len, found.values()))
-        fields = {name: each.expand(steps, size) for name, each in found.items()}
-        return {**fields, "size": fields["threshold"], "reset": "zero", "synapse": synapse}
-
-    def _lower_filter(self, graph: Lowering, name: str, p: EulerParameters) -> None:
-        """Add v_t = leak v_{t-1} + gain x_t + drive, after the current if there is one."""
-        found = _by_channel(leak=p.leak, gain=p.gain, drive=p.drive, synapse=p.synapse)
-        if found is None or p.start is not None:
-
-            def step(x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-                return euler_step(x, states, p)
-
-            return graph.cell(name, step, states=p.states, spikes=False)
-        leak, gain = found["leak"], found["gain"]
-        if "synapse" in found:
-            one = torch.ones_like(found["synapse"])
-            poles = found["synapse"].unsqueeze(0)
-            graph.add("Filter", f"{name}.current", None, poles=poles, gain=one)
-        if "drive" in found:
-            size = max(len(gain), len(found["drive"]))
-            factor, offset = (each.expand(graph.steps, size) for each in (gain, found["drive"]))
-            graph.add("ChannelScale", f"{name}.drive", None, factor=factor, offset=offset)
-            gain = torch.ones_like(gain)
-        size = max(len(gain), len(leak))
-        return graph.add("Filter", name, None, poles=leak.expand(1, size), gain=gain.expand(size))
+        """Add the neuron to an export graph; see `lower_neuron`."""
+        lower_neuron(graph, name, self, self.parameters_of_step(), recurrent)
 
     def _exact(self, name: str) -> Tensor:
         value: Tensor = getattr(self, name)
@@ -228,22 +166,3 @@ class NirNeuron(nn.Module):
 def _is_anything(values: Tensor) -> bool:
     """Return whether any value is not 0; of tensors without values, whether any might be."""
     return values.is_meta or bool(values.any())
-
-
-def _by_channel(**values: Tensor | None) -> dict[str, Tensor] | None:
-    """Return the values that there are by channel; None if any differ within one."""
-    found = {name: by_channel(each) for name, each in values.items() if each is not None}
-    return None if any(each is None for each in found.values()) else found  # type: ignore[return-value]
-
-
-def by_channel(values: Tensor) -> Tensor | None:
-    """Return values of the shape of a sample as `[C]`, or `[1]` if all are equal; None if they
-    differ within a channel."""
-    if not values.numel():
-        return None
-    if bool((values == values.flatten()[0]).all()):
-        return values.flatten()[:1]
-    if values.dim() == 1:
-        return values
-    rows = values.flatten(1)
-    return rows[:, 0] if bool((rows == rows[:, :1]).all()) else None

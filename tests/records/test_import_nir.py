@@ -1,27 +1,23 @@
 """Runs of NIR files: the spikes are those of the simulators that wrote them."""
 
 import json
+from dataclasses import replace
 
 import nir
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from asnn.core import ConfigError, DataError
 from asnn.records.import_nir import import_nir
 from asnn.records.open_run import open_run
 from asnn.records.record import read_record
+from studies.imports import INSTALLED, PINNED, differences
 from tests.support.nir_files import (
-    BATCH,
     STEPS,
     chain,
-    full,
     graph_of_nodes,
     lif,
-    norse_file,
-    snntorch_file,
-    spikingjelly_file,
     weights,
 )
 
@@ -31,108 +27,52 @@ def seeded():
     torch.manual_seed(3)
 
 
-def spikes(path, x, **options):
-    """The spikes of an imported file."""
-    with torch.no_grad():
-        return import_nir(path, steps=STEPS, **options).model.run(x)
-
-
-def layer(kind, count, **options):
-    """A layer of snnTorch whose parameters have a value for each neuron, as NIR wants them."""
-    import snntorch as snn
-
-    for name in ("alpha", "beta", "threshold"):
-        if name in options and "R" not in kind:
-            options[name] = full(count, options[name])
-    if "R" in kind:
-        options["linear_features"] = count
-    return getattr(snn, kind)(init_hidden=True, **options)
-
-
-SNNTORCH = {
-    "leaky": ("Leaky", {"beta": 0.9, "threshold": 1.0}),
-    "synaptic": ("Synaptic", {"alpha": 0.6, "beta": 0.9, "threshold": 1.0}),
-    "recurrent": ("RLeaky", {"beta": 0.9}),
-    "recurrent synaptic": ("RSynaptic", {"alpha": 0.6, "beta": 0.8}),
-}
+ANY = [*INSTALLED, *PINNED.values()]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("reset", ["subtract", "zero"])
-@pytest.mark.parametrize("name", SNNTORCH)
-def test_snntorch(tmp_path, name, reset):
+@pytest.mark.parametrize("network", ANY, ids=lambda each: f"{each.layers}")
+def test_the_spikes_are_those_of_the_simulator_that_wrote_the_file(network, tmp_path):
+    """sinabs and rockpool need an environment of their own: PYTHONPATH of a folder with them."""
+    modules = {"rockpool": "rockpool.nn.modules.torch", "sinabs": "sinabs.layers"}
+    pytest.importorskip(modules.get(network.simulator, network.simulator))
+    with torch.no_grad():
+        x, expected = network.write(tmp_path / "net.nir")
+    assert 0.01 < (expected > 0).float().mean() < 0.98
+    found = differences(network, tmp_path / "net.nir", x, expected)
+    assert found.own == 0
+    # With the equations of the format they are others, except those of a LIF with a reset to zero.
+    assert (found.nir == 0) == (network.layers == "Leaky, Leaky, reset zero")
+    assert (found.nir is None) == (network.simulator == "norse")
+
+
+@pytest.mark.slow
+def test_a_file_does_not_say_how_snntorch_resets(tmp_path):
     pytest.importorskip("snntorch")
-    kind, options = SNNTORCH[name]
-    last = layer("Leaky", 5, beta=0.8, threshold=0.5, reset_mechanism=reset, output=True)
-    net = nn.Sequential(
-        nn.Linear(12, 20),
-        layer(kind, 20, **options, reset_mechanism=reset),
-        nn.Linear(20, 5),
-        last,
-    )
-    x, expected = snntorch_file(tmp_path / "net.nir", net)
-    ours = "snntorch" if reset == "subtract" else "snntorch-zero"
-    other = "snntorch-zero" if reset == "subtract" else "snntorch"
-    assert 0.01 < expected.mean() < 0.9
-    found = spikes(tmp_path / "net.nir", x, semantics=ours)
-    assert int((found != expected).sum()) == 0
-    # A file does not say how its neurons are reset: with the other rule the spikes are others.
-    assert (spikes(tmp_path / "net.nir", x, semantics=other) != expected).any()
-    if reset == "subtract":
-        assert (spikes(tmp_path / "net.nir", x) != expected).any()
+    for network, other in zip(INSTALLED[:8:2], INSTALLED[1:8:2], strict=True):
+        x, expected = network.write(tmp_path / "net.nir")
+        wrong = replace(network, semantics=other.semantics)
+        assert differences(wrong, tmp_path / "net.nir", x, expected).own > 0
 
 
 @pytest.mark.slow
-def test_spikingjelly(tmp_path):
-    """Weights of quarters, so that membranes are at the threshold exactly, which it counts."""
-    pytest.importorskip("spikingjelly")
-    from spikingjelly.activation_based import layer, neuron
-
-    net = nn.Sequential(
-        layer.Conv2d(2, 4, 3, padding=1),
-        neuron.IFNode(v_reset=-0.5),
-        layer.AvgPool2d(2),
-        layer.Flatten(),
-        layer.Linear(64, 20),
-        neuron.LIFNode(tau=2.0, v_threshold=0.25),
-        layer.Linear(20, 5),
-        neuron.CUBALIFNode(c_decay=0.5, v_decay=0.75),
-    )
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.copy_(torch.randint(-2, 3, parameter.shape) / 4)
-    x = torch.randint(0, 2, (STEPS, BATCH, 2, 8, 8)).float()
-    expected = spikingjelly_file(tmp_path / "net.nir", net, x)
-    assert 0.02 < expected.mean() < 0.98
-    found = import_nir(tmp_path / "net.nir", steps=STEPS, semantics="spikingjelly")
-    assert found.notes == ["dt is 0.0001 s, 1 / r of all IF, as spikingjelly writes it"]
-    with torch.no_grad():
-        assert int((found.model.run(x) != expected).sum()) == 0
-    assert (spikes(tmp_path / "net.nir", x, dt=1e-4) != expected).any()
-
-
-@pytest.mark.slow
-def test_norse(tmp_path):
-    norse = pytest.importorskip("norse.torch")
-    box = {"v_leak": full(20, 0.05), "v_th": full(20, 0.2), "v_reset": full(20, 0)}
-    cuba = {"v_leak": full(5, 0), "v_th": full(5, 0.1), "v_reset": full(5, 0)}
-    net = norse.SequentialState(
-        nn.Linear(12, 20),
-        norse.LIFBoxCell(norse.LIFBoxParameters(tau_mem_inv=full(20, 100), **box)),
-        nn.Linear(20, 5),
-        norse.LIFCell(
-            norse.LIFParameters(tau_syn_inv=full(5, 200), tau_mem_inv=full(5, 100), **cuba)
-        ),
-    )
-    x = 3 * torch.rand(STEPS, BATCH, 12)
-    expected = norse_file(tmp_path / "net.nir", net, x)
-    assert 0.02 < expected.mean() < 0.98
-    found = import_nir(tmp_path / "net.nir", steps=STEPS, semantics="norse", dt=1e-3)
-    assert found.notes == ["the shape [1, 12] of 'input' begins with a batch of 1, left out"]
-    with torch.no_grad():
-        assert int((found.model.run(x) != expected).sum()) == 0
+def test_the_step_of_spikingjelly_and_that_of_norse(tmp_path):
+    for name, semantics in (("spikingjelly", "spikingjelly"), ("norse", "norse")):
+        pytest.importorskip(name)
+        network = next(each for each in INSTALLED if each.simulator == name)
+        network.write(tmp_path / f"{name}.nir")
+        found = import_nir(
+            tmp_path / f"{name}.nir", steps=STEPS, semantics=semantics, **network.options
+        )
+        assert (
+            found.notes
+            == {
+                "spikingjelly": ["dt is 0.0001 s, 1 / r of all IF, as spikingjelly writes it"],
+                "norse": ["the shape [1, 12] of 'input' begins with a batch of 1, left out"],
+            }[name]
+        )
     with pytest.raises(ConfigError, match="no stable step of 0.001 s") as caught:
-        import_nir(tmp_path / "net.nir", steps=STEPS, dt=1e-3)
+        import_nir(tmp_path / "norse.nir", steps=STEPS, dt=1e-3)
     assert "Norse writes tau times dt: --semantics norse" in caught.value.remedy
 
 
@@ -146,58 +86,6 @@ def test_files_that_are_no_network(tmp_path):
     with pytest.raises(ConfigError, match="v_threshold of the LIF 'lif'.*not above 0") as error:
         import_nir(path, steps=STEPS, semantics="sinabs")
     assert error.value.remedy.startswith("leave --semantics out")
-
-
-@pytest.mark.slow
-def test_sinabs(tmp_path):
-    """It needs a package that pins another nir: PYTHONPATH of a folder with sinabs and pbr."""
-    layers = pytest.importorskip("sinabs.layers")
-    from sinabs.nir import to_nir
-
-    net = nn.Sequential(
-        nn.Linear(12, 20),
-        layers.IAFSqueeze(batch_size=BATCH, spike_threshold=torch.tensor(1.0)),
-        nn.Linear(20, 5),
-        layers.LIFSqueeze(tau_mem=full(5, 8), spike_threshold=full(5, 0.1), batch_size=BATCH),
-    )
-    x = 4 * torch.rand(BATCH * STEPS, 12)
-    with torch.no_grad():
-        expected = net(x).unflatten(0, (BATCH, STEPS)).transpose(0, 1)
-    nir.write(tmp_path / "net.nir", to_nir(net, x))
-    steps = x.unflatten(0, (BATCH, STEPS)).transpose(0, 1)
-    assert expected.max() > 1
-    found = spikes(tmp_path / "net.nir", steps, semantics="sinabs")
-    assert int((found != expected).sum()) == 0
-    assert (spikes(tmp_path / "net.nir", steps, dt=1.0) != expected).any()
-
-
-@pytest.mark.slow
-def test_rockpool(tmp_path):
-    """It needs a package that pins another nir: PYTHONPATH of a folder with rockpool."""
-    modules = pytest.importorskip("rockpool.nn.modules.torch")
-    from rockpool.nn.combinators import Sequential
-    from rockpool.nn.modules.torch.nir import to_nir
-
-    taus = {"tau_mem": full(20, 0.02), "tau_syn": full(20, 0.01), "bias": full(20, 0)}
-    net = Sequential(
-        modules.LinearTorch((12, 20)),
-        modules.LIFTorch(20, dt=1e-3, threshold=full(20, 4), **taus),
-        modules.LinearTorch((20, 5)),
-        modules.LIFNeuronTorch(5, tau_mem=full(5, 0.01), dt=1e-3, bias=full(5, 0)),
-    )
-    x = 2 * torch.rand(BATCH, STEPS, 12)
-    with torch.no_grad():
-        expected = net(x)[0].transpose(0, 1)
-    graph = to_nir(net, x[:1, 0])
-    for node in graph.nodes.values():
-        for name, value in vars(node).items():
-            setattr(node, name, value.detach().numpy() if hasattr(value, "detach") else value)
-    nir.write(tmp_path / "net.nir", graph)
-    steps = x.transpose(0, 1)
-    assert expected.max() > 1
-    found = spikes(tmp_path / "net.nir", steps, semantics="rockpool", dt=1e-3)
-    assert int((found != expected).sum()) == 0
-    assert (spikes(tmp_path / "net.nir", steps, dt=1e-3) != expected).any()
 
 
 def write(path, graph):

@@ -1,28 +1,19 @@
-"""NIR graphs by hand, and files with the spikes of the simulator that writes them."""
+"""NIR graphs by hand, and their networks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import nir
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from asnn.models import create_model
 from asnn.models.network import SpikingNetwork
 from asnn.models.nir.graph import graph_of
 from asnn.models.nir.reading import describe
 
-STEPS, BATCH = 24, 12
-
-
-def full(count: int, value: float) -> Tensor:
-    """A parameter of so many neurons, all of the same value."""
-    return torch.full((count,), float(value))
+STEPS = 24
 
 
 def lif(count: int, **changed: float) -> nir.LIF:
@@ -114,46 +105,3 @@ def network(
     assert inner is not None
     found.give(inner)
     return model.eval()
-
-
-def snntorch_file(path: Path, net: nn.Sequential) -> tuple[Tensor, Tensor]:
-    """Write a network of snnTorch for 12 features; return steps `[T, B, 12]` and its spikes."""
-    from snntorch import SpikingNeuron
-    from snntorch.export_nir import export_to_nir
-
-    nir.write(path, export_to_nir(net, torch.rand(1, 12), ignore_dims=[0]))
-    x = 2 * torch.rand(STEPS, BATCH, 12)
-    for neuron in net.modules():  # `utils.reset` resets those of other tests too
-        if isinstance(neuron, SpikingNeuron):
-            neuron.reset_mem()
-    return x, _steps(lambda each: net(each)[0], x)
-
-
-def spikingjelly_file(path: Path, net: nn.Sequential, x: Tensor) -> Tensor:
-    """Write a network of SpikingJelly; return its spikes of steps `[T, B, ...]`."""
-    from spikingjelly.activation_based import functional
-    from spikingjelly.activation_based.nir_exchange import export_to_nir
-
-    nir.write(path, export_to_nir(net, x[0, :1]))
-    functional.reset_net(net)
-    return _steps(net, x)
-
-
-def norse_file(path: Path, net: Any, x: Tensor) -> Tensor:
-    """Write a network of Norse; return its spikes of steps `[T, B, ...]`."""
-    import norse.torch
-
-    nir.write(path, norse.torch.to_nir(net, x[0, :1]))
-    state = None
-
-    def step(each: Tensor) -> Tensor:
-        nonlocal state
-        y, state = net(each, state)
-        return y
-
-    return _steps(step, x)
-
-
-@torch.no_grad()
-def _steps(step: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    return torch.stack([step(each) for each in x])

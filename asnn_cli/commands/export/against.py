@@ -1,4 +1,4 @@
-"""`asnn export --check FILE --against FILE.nir`: two files compared."""
+"""`asnn export --check FILE --against FILE`: two files compared with each other."""
 
 from __future__ import annotations
 
@@ -7,43 +7,50 @@ from typing import Any
 
 from ...terminal import console
 from .amount import samples_for
-from .options import require_file
+from .check import show_check
 
 
-def network_of(path: Path, *, dt: float | None, steps: int | None) -> Any:
-    """Return the network of a NIR file as the source of exports, which are compared with it.
+def check_against(
+    file: Any,
+    against: Any,
+    *,
+    steps: int | None,
+    in_shape: tuple[int, ...] | None,
+    samples_from: Path | None,
+    number: int | None,
+    as_json: bool,
+) -> None:
+    """Compare a file with another one.
 
-    Raises:
-        ConfigError: dt or the number of steps are missing, or it has a layer that is not compared.
-        DataError: the file cannot be read.
-    """
-    from ....core.errors import ConfigError
-    from ....exporters import source_of
-    from ....records.import_nir import import_nir
-
-    imported = import_nir(require_file(path), dt=dt, steps=steps)
-    for note in imported.notes:
-        console.note(f"note: {path}: {note}")
-    network = source_of(imported.model)
-    if network.refusal is not None:
-        raise ConfigError(
-            f"no file is compared with {path}",
-            why=f"{network.refusal.what}: {network.refusal.why}",
-            remedy="compare with the network that the file is from: --from MODULE:FUNCTION",
-        )
-    return network
-
-
-def samples_against(network: Any, samples_from: Path | None, number: int | None) -> Any:
-    """Return samples of a file, or noise.
+    Args:
+        file, against: `exporters.others.pair.NamedFile`.
+        steps: T; None for what a file states.
+        in_shape: of one frame, of two ONNX files whose inputs do not say it.
+        samples_from: a file of samples; None for noise.
+        number: of samples; None for the default.
+        as_json: print the report as JSON.
 
     Raises:
-        DataError: the file cannot be read, or has samples of another shape.
+        ConfigError: it is the same file twice, or the number of steps or their length is missing.
+        DataError: a file cannot be read, or they take or give other values.
+        VerificationError: they compute something else.
     """
+    from ....core.errors import VerificationError
     from ....exporters import random_samples
+    from ....exporters.others.pair import FilePair
     from ....exporters.samples import load_samples
 
-    many = samples_for(network, number, noise=samples_from is None)
-    if samples_from is None:
-        return random_samples(network.sample_shape, many)
-    return load_samples(samples_from, network.sample_shape, many)
+    pair = FilePair(file, against, steps=steps, in_shape=in_shape)
+    many = samples_for(pair, number, noise=samples_from is None)
+    samples = (
+        random_samples(pair.sample_shape, many)
+        if samples_from is None
+        else load_samples(samples_from, pair.sample_shape, many)
+    )
+    console.note(f"comparing {file.path} with {against.path} on {samples.name}")
+    report = pair.compare(samples)
+    show_check(report, as_json, file=str(file.path), against=str(against.path))
+    if report.fault is not None:
+        raise VerificationError(
+            f"{file.path} does not compute what {against.path} does", why=report.fault
+        )

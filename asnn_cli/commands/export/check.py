@@ -17,7 +17,7 @@ def check_file(
     as_json: bool,
     structure: bool,
     dt: float | None,
-    semantics: str,
+    semantics: str | None,
 ) -> None:
     """Compare an earlier export, or a file of another tool, with the network.
 
@@ -29,7 +29,8 @@ def check_file(
         as_json: print the report as JSON.
         structure: first compare nodes, weights and metadata of an export of asnn.
         dt: length of a step in seconds, of a file of another tool that does not state it.
-        semantics: of a NIR file of another tool: `nir`, or the simulator that wrote it.
+        semantics: of a NIR file of another tool: `nir`, or the simulator that wrote it; None for
+            what its metadata name.
 
     Raises:
         DataError: it cannot be read, or not be compared.
@@ -40,14 +41,7 @@ def check_file(
 
     console.note(f"comparing {file} with {origin} on {samples.name}")
     report = verify(network, file, samples, structure=structure, dt=dt, semantics=semantics)
-    if as_json:
-        console.print_json({"file": str(file), **report.as_dict(), "notes": report.notes})
-    else:
-        for note in report.notes:
-            console.note(f"note: {note}")
-        show_report(report)
-        for parity in report.parities[1:]:
-            show_spikes(parity)
+    show_check(report, as_json, file=str(file), network=origin)
     if report.structure:
         raise VerificationError(
             f"{file} is not what asnn exports of {origin}",
@@ -56,3 +50,15 @@ def check_file(
         )
     if report.fault is not None:
         raise VerificationError(f"{file} does not compute what the network does", why=report.fault)
+
+
+def show_check(report: Any, as_json: bool, **names: str) -> None:
+    """Show how a file compares, with its notes; as JSON with the names of what is compared."""
+    if as_json:
+        console.print_json({**names, **report.as_dict(), "notes": report.notes})
+        return
+    for note in report.notes:
+        console.note(f"note: {note}")
+    show_report(report)
+    for parity in report.parities:
+        show_spikes(parity)

@@ -14,13 +14,14 @@ from .limited import is_inside, run_limited
 from .options import (
     again,
     is_given,
+    is_onnx,
     parse_shape,
-    require_against,
     require_check,
     require_check_alone,
     require_file,
     require_format,
     require_origin,
+    require_pair,
 )
 from .show import show_report
 
@@ -102,17 +103,34 @@ def export(
     against: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.nir",
-            help="--check: instead of RUN, the network of a NIR file, read as `asnn import` does.",
+            metavar="FILE",
+            help="--check: instead of RUN, another .nir or .onnx file.",
         ),
     ] = None,
     semantics: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="--check, of a .nir file of another tool: nir, or the simulator that wrote it, "
-            "as `asnn import` takes it."
+            "as `asnn import` takes it.",
+            show_default="as its metadata say, else nir",
+            autocompletion=completion.one_of(*completion.SEMANTICS),
         ),
-    ] = "nir",
+    ] = None,
+    against_semantics: Annotated[
+        str | None,
+        typer.Option(
+            help="--against, of a .nir file: as --semantics of the file of --check.",
+            show_default="as its metadata say, else nir",
+            autocompletion=completion.one_of(*completion.SEMANTICS),
+        ),
+    ] = None,
+    against_dt: Annotated[
+        float | None,
+        typer.Option(
+            help="--against, of a .nir file: length of a step in seconds.",
+            show_default="--dt, or as the file says",
+        ),
+    ] = None,
     structure: Annotated[
         bool,
         typer.Option(
@@ -176,7 +194,9 @@ def export(
     in_shape: Annotated[
         str | None,
         typer.Option(
-            metavar="CxHxW", help="--from: shape of an image; CxL of a signal, F of a flat one."
+            metavar="CxHxW",
+            help="--from, --against of two .onnx files: shape of an image; CxL of a signal, F of a "
+            "flat one.",
         ),
     ] = None,
     steps: Annotated[
@@ -216,7 +236,7 @@ def export(
 
     asnn export --from nets:make --in-shape 1x28x28 --steps 25 --check theirs.onnx
 
-    asnn export --check theirs.nir --against ours.nir --steps 25
+    asnn export --check theirs.nir --semantics snntorch --against ours.onnx --steps 25
 
     asnn export --from nets:make --in-shape 1x28x28 --steps 25 --format onnx
 
@@ -233,16 +253,34 @@ def export(
     from ....models.timing.clocked import has_many_times
     from ....records.open_run import open_run
 
+    require_pair(context, check, against)
     if check is None:
-        format = require_format(context, format, input)
+        format = require_format(context, format, input, form)
     else:
         require_check_alone(context, format=format, output=output, verify=verify)
-    if against is not None:
-        require_against(context, against)
-        structure = False
-    other = check is not None and not is_export(require_file(check))
-    require_origin(context, source, against, checks_other=other)
     number = parse_samples(samples)
+    if check is not None and against is not None:
+        from .against import check_against
+
+        for path in (check, against):
+            require_package("onnxruntime" if is_onnx(path) else "nir", f"a comparison with {path}")
+        if not is_inside():
+            raise typer.Exit(run_limited(again(context)))
+        from ....exporters.others.pair import NamedFile
+
+        given = dt if against_dt is None else against_dt
+        check_against(
+            NamedFile(check, dt, semantics),
+            NamedFile(against, given, against_semantics),
+            steps=steps,
+            in_shape=parse_shape(in_shape),
+            samples_from=samples_from,
+            number=number,
+            as_json=as_json,
+        )
+        return
+    other = check is not None and not is_export(require_file(check))
+    require_origin(context, source, checks_other=other)
     if is_given(context, "semantics") and not other:
         raise ConfigError(
             "--semantics goes with --check and a .nir file of another tool",
@@ -268,13 +306,7 @@ def export(
         raise typer.Exit(code)
 
     verified_on = None
-    if against is not None:
-        from .against import network_of, samples_against
-
-        network, origin = network_of(against, dt=dt, steps=steps), str(against)
-        verified_on = samples_against(network, samples_from, number)
-        folder = Path()
-    elif source is None:
+    if source is None:
         opened = open_run(run, data_dir=data_dir, changes=changes or [])
         if check is not None and not is_given(context, "noise") and has_noise(opened.model):
             noise = noise_of_file(require_file(check))
@@ -282,6 +314,11 @@ def export(
             dt = dt_of_file(require_file(check))
         step = None if other else dt
         network, origin = source_of_run(opened, noise=noise, dt=step), str(opened.path)
+        if other and run is None:
+            console.note(
+                f"note: {check} is compared with the newest run; name another RUN, or --from "
+                "MODULE:FUNCTION, or --against FILE"
+            )
         if nms or (check is not None and has_boxes(require_file(check))):
             from ....exporters.boxes.rule import with_boxes
 
@@ -334,9 +371,11 @@ def export(
         )
     verifying = f", verifying on {verified_on.name}" if verified_on is not None else ""
     console.note(f"exporting {origin} to {format.upper()}{verifying}")
+    imported = format == "nir" and network.imported is not None
+    default = "given" if imported else DEFAULT_FORMS.get(format)
     path = output or folder / _folder_name(
         format,
-        form=form,
+        form="" if form == default else form,
         input=input if network.takes_images else None,
         weights=weights,
         opset=opset,
@@ -349,10 +388,9 @@ def export(
     )
     options: dict[str, Any] = {}
     if format == "onnx":
-        options = {"form": form or DEFAULT_FORMS[format], "input": input}
+        options = {"form": form or default, "input": input}
         options |= {"opset": opset, "weights": weights}
     elif format == "nir":
-        default = "given" if network.imported is not None else DEFAULT_FORMS[format]
         options = {"form": form or default, "compat": nir_compat, "target": target}
         options |= {"approximate": allow_approximate}
     try:
@@ -389,7 +427,7 @@ def _folder_name(format: str, *, opset: int, **options: Any) -> str:
     """Return the name of the folder of an export, without the options that have their default."""
     from ....exporters.paths import folder_name
 
-    defaults = {"form": DEFAULT_FORMS.get(format), "weights": "fp32"}
+    defaults = {"weights": "fp32"}
     defaults["input"] = "image" if format == "onnx" else "spikes"
     kept = {key: value for key, value in options.items() if value and value != defaults.get(key)}
     return folder_name(format, opset="" if opset == DEFAULT_OPSET else str(opset), **kept)

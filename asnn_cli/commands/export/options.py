@@ -8,6 +8,7 @@ import typer
 
 from ....core.errors import ConfigError, DataError
 from ....core.registry import unknown
+from ....core.text import shell
 
 ONNX_ONLY = ("opset", "weights")
 NIR_ONLY = ("target", "nir_compat", "allow_approximate")
@@ -20,20 +21,29 @@ FROM_ONLY = {
     "weights_from": "--weights-from",
 }  # fmt: skip
 
+OF_AGAINST = {"against_dt": "--against-dt", "against_semantics": "--against-semantics"}
+WEIGHTS = (".pt", ".pth", ".safetensors")
 
-def require_format(context: typer.Context, format: str | None, input: str | None) -> str:
+
+def require_format(
+    context: typer.Context, format: str | None, input: str | None, form: str | None
+) -> str:
     """Return the format, and refuse options of other formats.
 
     Raises:
-        ConfigError: the format is missing or unknown, or an option does not go with it.
+        ConfigError: the format is missing or unknown, it has no such form, or an option does not go
+            with it.
     """
     from ....exporters.export import exporter_registry
+    from ....exporters.form_names import FORMS
 
     formats = exporter_registry.names()
     if format is None:
         raise ConfigError("--format is missing", why=f"choose from {', '.join(formats)}")
     if format not in formats:
         raise unknown("--format", format, formats)
+    if form is not None and form not in FORMS.get(format, (form,)):
+        raise unknown(f"--form of {format}", form, list(FORMS[format]))
     own = {"onnx": ONNX_ONLY, "nir": NIR_ONLY}
     for name in (name for other, names in own.items() if other != format for name in names):
         if is_given(context, name):
@@ -97,36 +107,20 @@ def again(context: typer.Context) -> list[str]:
 
 
 def require_origin(
-    context: typer.Context,
-    source: str | None,
-    against: Path | None = None,
-    *,
-    checks_other: bool = False,
+    context: typer.Context, source: str | None, *, checks_other: bool = False
 ) -> None:
-    """Refuse options of another origin of the network: a run, --from or --against.
+    """Refuse options of another origin of the network: a run, or --from.
 
     Args:
         source: of --from.
-        against: of --against.
         checks_other: whether a file of another tool is compared, which may need a step.
 
     Raises:
         ConfigError: an option does not go with the origin of the network.
     """
-    if source is not None and against is not None:
-        raise ConfigError("--from does not go with --against", why="both name the network")
-    allowed = {"dt"} if checks_other else set()
-    if against is not None:
-        allowed |= {"dt", "steps", "samples_from"}
-    options = FROM_ONLY if source is None else RUN_ONLY
-    if against is not None:
-        options = {**FROM_ONLY, **RUN_ONLY}
-    for name, option in options.items():
-        if not is_given(context, name) or name in allowed:
+    for name, option in (FROM_ONLY if source is None else RUN_ONLY).items():
+        if not is_given(context, name) or (checks_other and name == "dt"):
             continue
-        if against is not None:
-            why = "the network is that of a NIR file"
-            raise ConfigError(f"{option} does not go with --against", why=why)
         if source is None:
             raise ConfigError(f"{option} goes with --from", why="a run specifies it itself")
         raise ConfigError(
@@ -134,31 +128,62 @@ def require_origin(
         )
 
 
-def require_against(context: typer.Context, against: Path) -> None:
-    """Refuse --against without --check, or a file that is no NIR graph.
+def require_pair(context: typer.Context, check: Path | None, against: Path | None) -> None:
+    """Refuse --against without --check or with a network, and files that are not compared.
 
     Raises:
-        ConfigError: there is no file to compare with it, or it names no .nir file.
+        ConfigError: an option does not go with --against, or a file is neither .nir nor .onnx.
+        DataError: a file is missing.
     """
-    if not is_given(context, "check"):
-        raise ConfigError("--against goes with --check", why="it names the network of a comparison")
-    if against.suffix != ".nir":
+    if against is None:
+        for name, option in OF_AGAINST.items():
+            if is_given(context, name):
+                raise ConfigError(f"{option} goes with --against", why="it is of that file")
+        return
+    if check is None:
         raise ConfigError(
-            f"--against takes a .nir file, not {against}",
-            why="no other file says which neurons it has",
-            remedy="give the .nir file to --against, and the other one to --check",
+            "--against goes with --check",
+            why="it names what a file is compared with",
+            remedy=f"--check FILE --against {shell(against)}",
         )
+    both_onnx = is_onnx(check) and is_onnx(against)
+    allowed = {"dt", "steps", "samples_from", *(["in_shape"] if both_onnx else [])}
+    for name, option in {"source": "--from", **FROM_ONLY, **RUN_ONLY, "nms": "--nms"}.items():
+        if is_given(context, name) and name not in allowed:
+            raise ConfigError(
+                f"{option} does not go with --against",
+                why="a .nir file states the shape of its input"
+                if name == "in_shape"
+                else "two files are compared, without a run or network",
+            )
+    for path in (check, against):
+        require_file(path)
 
 
 def require_file(path: Path) -> Path:
-    """Return the path of a file.
+    """Return the path of a NIR or ONNX file.
 
     Raises:
+        ConfigError: it is another file by its name.
         DataError: there is no such file.
     """
+    if not is_onnx(path) and ".nir" not in path.suffixes:
+        raise ConfigError(
+            f"{path} is neither a .nir nor an .onnx file by its name",
+            why="only these are compared",
+            remedy=f"a state_dict goes with its network: --from MODULE:FUNCTION --weights-from "
+            f"{shell(path)}"
+            if path.suffix in WEIGHTS
+            else "give one of these, or rename it",
+        )
     if not path.is_file():
-        raise DataError(f"{path} is not a file", remedy="give an .onnx or .nir file")
+        raise DataError(f"there is no file {path}", remedy="check the path")
     return path
+
+
+def is_onnx(path: Path) -> bool:
+    """Return whether a file is one of ONNX, by its name."""
+    return ".onnx" in path.suffixes
 
 
 def is_given(context: typer.Context, name: str) -> bool:

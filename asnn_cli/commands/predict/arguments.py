@@ -10,6 +10,7 @@ from pathlib import Path
 from ...recipe_files import recipe_names
 
 FILES = (".onnx", ".nir")
+WEIGHTS = (".safetensors", ".pt", ".pth")
 STDIN = "-"
 MAX_NAMED = 5
 
@@ -109,12 +110,15 @@ def _require_inputs(inputs: list[str], arguments: list[str]) -> None:
                 why="one network predicts, and it comes first",
                 remedy=f"asnn predict {shell(text)} {shown}",
             )
-        if text.endswith(".safetensors"):
-            raise ConfigError(
-                f"{text} holds weights, and is no input",
-                remedy=f"give the folder of its run: asnn predict {shell(Path(text).parent)} "
-                "INPUT...",
+        if text.endswith(WEIGHTS):
+            own = (Path(text).parent / "config.toml").is_file()
+            remedy = (
+                f"give the folder of its run: asnn predict {shell(Path(text).parent)} INPUT..."
+                if own
+                else f"write the network to a file: asnn export --from MODULE:FUNCTION "
+                f"--weights-from {shell(text)} --format onnx; and give that"
             )
+            raise ConfigError(f"{text} holds weights, and is no input", remedy=remedy)
     missing = [each for each in inputs if each != STDIN and not os.path.lexists(each)]
     if missing:
         more = len(missing) - MAX_NAMED

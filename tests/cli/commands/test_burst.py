@@ -45,7 +45,7 @@ def test_from_training_to_export(cli, run):
     assert nir.code == 0 and json.loads(nir.out)["verified"] is True, nir.err
     lif = cli("export", run, "--format", "nir", "--form", "lif")
     assert lif.code == 2 and "up to 5 spikes in a step" in lif.err
-    assert "use --form portable; train" in lif.err
+    assert "use --form portable; or train" in lif.err
 
     shown = cli("inspect", run).err
     for text in ("first-crossing", "psp", "ltl", "readout_epochs", "integrate", "amplitudes of"):

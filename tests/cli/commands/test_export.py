@@ -248,7 +248,7 @@ def test_without_verification(cli, run):
         (("-f", "nir", "--target", "nengo"), 2, "unknown target 'nengo'"),
         (("-f", "nir", "--target", "norse"), 2, "norse 1.1.0 would not run this file exactly"),
         (("-f", "nir", "--nir-compat", "0.9"), 2, "choose from 1.0.4"),
-        (("--check", "nowhere.onnx"), 4, "nowhere.onnx is not a file"),
+        (("--check", "nowhere.onnx"), 4, "there is no file nowhere.onnx"),
         (("-f", "onnx", "--check", "a.onnx"), 2, "--check goes without --format"),
         (("-f", "onnx", "--split", "tset"), 2, "split"),
         (("-f", "onnx", "-o", "a.nir"), 2, "a.nir would be a file of another format"),

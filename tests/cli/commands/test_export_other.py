@@ -6,6 +6,8 @@ import nir
 import numpy as np
 import pytest
 
+from asnn.cli.commands.export.limited import INSIDE
+
 NETS = """
 import torch, snntorch as snn
 from torch import nn
@@ -115,15 +117,52 @@ def test_a_file_against_another(theirs, cli, tmp_path):
 
 
 def test_what_goes_with_another_file(theirs, cli, tmp_path):
-    path = theirs()
-    for options, said in (
-        (("--against", path, "-f", "onnx"), "--against goes with --check"),
-        (("--check", path, "--against", "a.onnx"), "--against takes a .nir file, not a.onnx"),
-        (("--check", path, "--against", path, "--from", "a:b"), "both name the network"),
-        (("--check", path, "--against", path, "--split", "test"), "--split does not go with"),
+    path, other = theirs(), tmp_path / "other.onnx"
+    other.write_bytes(b"")
+    pair = ("--check", path, "--against")
+    for options, code, said in (
+        (("--against", path, "-f", "onnx"), 2, "--against goes with --check"),
+        ((*pair, "a.onnx"), 4, "there is no file a.onnx"),
+        ((*pair, "a.pt"), 2, "--from MODULE:FUNCTION --weights-from a.pt"),
+        ((*pair, path, "--from", "a:b"), 2, "--from does not go with --against"),
+        ((*pair, path, "--split", "test"), 2, "--split does not go with --against"),
+        ((*pair, other, "--in-shape", "6"), 2, "a .nir file states the shape of its input"),
+        (("--check", path, "--against-dt", "1"), 2, "--against-dt goes with --against"),
+        (("--check", "weights.txt"), 2, "is neither a .nir nor an .onnx file by its name"),
     ):
         done = cli("export", *options)
-        assert done.code == 2 and said in done.err
+        assert (done.code, said in done.err) == (code, True), done.err
+
+
+def test_two_files_in_this_process(theirs, cli, tmp_path, monkeypatch):
+    """As in the process with limits, which takes seconds to begin."""
+    monkeypatch.setenv(INSIDE, "1")
+    first = tmp_path / "first.nir"
+    theirs().rename(first)
+    line = ("export", "--against", first, "--steps", "4", "--samples", "8", "--json", "--check")
+    done = cli(*line, theirs())
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert (found["against"], found["verified"]) == (str(first), True)
+    done = cli(*line, theirs(threshold=0.2))
+    assert done.code == 3 and f"does not compute what {first} does" in done.err
+    assert cli(*line, first).code == 2
+    done = cli(*line, theirs(), "--against-semantics", "norse", "--against-dt", "0.001")
+    assert done.code == 3
+
+
+def test_a_form_is_refused_before_the_network_is_read(cli):
+    for format, form in (("nir", "sequence"), ("onnx", "lif")):
+        done = cli("export", "--from", "nowhere:make", "-f", format, "--form", form)
+        assert done.code == 2 and f"unknown --form of {format} {form!r}" in done.err
+
+
+def test_weights_are_no_network(cli, tmp_path):
+    (tmp_path / "w.pt").write_bytes(b"")
+    imported, predicted = cli("import", "w.pt"), cli("predict", "w.pt", "x.npy")
+    for done in (imported, predicted):
+        assert done.code == 2
+        assert "asnn export --from MODULE:FUNCTION --weights-from w.pt" in done.err
 
 
 @pytest.mark.slow

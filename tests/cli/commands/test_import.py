@@ -32,7 +32,7 @@ def test_a_run_without_data(cli, imported):
     assert found["notes"] == [
         "dt is 0.0001 s, tau / r of all neurons: each adds its input as it is",
         "its neurons are reset as the file says; snnTorch writes the same for its default, a reset "
-        "by subtraction: if it wrote the file, --semantics snntorch",
+        "by subtraction: if it wrote the file, its semantics are `snntorch`",
     ]
     assert "next: asnn export run --format onnx" in result.err
     Path("net.nir").unlink()
@@ -200,9 +200,10 @@ def test_an_exported_file_states_its_steps_and_semantics(cli, imported):
     assert cli("export", "run", "--format", "nir", "-o", "out", "--samples", 16).code == 0
     again = json.loads(cli("import", "out/model.nir", "-o", "again", *digits, "--json").out)
     assert again["steps"] == 6
-    assert "its metadata name other semantics: --semantics snntorch" in again["notes"]
-    right = ("import", "out/model.nir", "-o", "right", "--semantics", "snntorch", "--json")
-    assert json.loads(cli(*right).out)["notes"] == []
+    assert again["semantics"] == "snntorch"
+    assert "semantics are those of snntorch, as the metadata of the file state" in again["notes"]
+    other = ("import", "out/model.nir", "-o", "other", "--semantics", "nir", "--json")
+    assert json.loads(cli(*other).out)["semantics"] == "nir"
 
 
 @pytest.mark.slow

@@ -350,4 +350,4 @@ def test_a_margin_grows_with_steps_and_values():
 def test_nir_has_no_such_neuron(tmp_path):
     with pytest.raises(ConfigError, match="equations of its own, which NIR cannot") as found:
         export_nir(source("leaky"), tmp_path, samples=None)
-    assert "of a network that was imported --form given" in found.value.remedy
+    assert found.value.remedy == "use --format onnx"

@@ -20,9 +20,11 @@ from torch import nn
 
 import asnn
 from asnn.core.errors import ConfigError, DataError
+from asnn.exporters import export_nir, source_of
 from asnn.exporters.export import verify
 from asnn.exporters.snntorch.module import source_of_module
 from asnn.exporters.source import Samples, random_samples
+from asnn.records.import_nir import import_nir
 
 STEPS = 12
 
@@ -122,9 +124,24 @@ def test_a_file_as_the_simulator_computes_it_that_wrote_it(reset, semantics, tmp
     assert report.parities[1].about["semantics"] == semantics
 
 
+def test_the_nodes_of_an_imported_network_are_compared_with_the_module(tmp_path) -> None:
+    """Their metadata name the semantics, which are taken."""
+    network = recurrent("subtract")
+    path = written_by_snntorch(network, tmp_path / "theirs.nir")
+    imported = import_nir(path, steps=STEPS, semantics="snntorch").model
+    given = tmp_path / "given.nir"
+    export_nir(source_of(imported), given, samples=None, form="given")
+    source = source_of_module(network, in_shape=(20,), steps=STEPS, frames=True)
+    samples = random_samples(source.sample_shape, 8)
+    report = verify(source, given, samples)
+    assert report.verified and report.parities[1].about["semantics"] == "snntorch"
+    assert "semantics are those of snntorch" in report.notes[0]
+    assert not verify(source, given, samples, semantics="nir").verified
+
+
 def test_semantics_are_of_nir_files(unrolled, tmp_path) -> None:
     path = written_by_torch(Unrolled(), tmp_path / "theirs.onnx")
-    with pytest.raises(ConfigError, match=r"--semantics is for \.nir files"):
+    with pytest.raises(ConfigError, match=r"semantics are for \.nir files"):
         verify(unrolled, path, random_samples((12,), 2), semantics="snntorch")
     path = written_by_snntorch(net("zero"), tmp_path / "theirs.nir")
     source = source_of_module(net("zero"), in_shape=(20,), steps=STEPS)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from asnn.core import ConfigError
 from asnn.exporters import source_of
 from asnn.exporters.graph.interpreter import run
-from asnn.exporters.graph.ir import Cell, Neuron
+from asnn.exporters.graph.ir import Cell
 from asnn.exporters.nir.interpreter import run_nir
 from asnn.models.nir.neuron import FIELDS, NirNeuron
 from asnn.models.nir.semantics import SEMANTICS, semantics_of
@@ -149,16 +149,55 @@ def test_the_export_graph_computes_the_same(graph, seed, name):
         np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize(
-    ("changed", "kind"),
-    [({}, Neuron), ({"v_leak": 0.1}, Cell), ({"v_reset": 0.1}, Cell)],
-)
-def test_a_plain_neuron_is_a_neuron_of_the_graph_and_others_are_equations(changed, kind):
+PLAIN = [
+    ("nir", {}, ["Neuron zero"]),
+    ("nir", {"v_leak": 0.1}, ["ChannelScale", "Neuron zero"]),
+    ("nir", {"v_reset": 0.25}, ["ChannelScale", "Neuron zero"]),
+    ("snntorch", {}, ["Neuron subtract"]),
+    ("spikingjelly", {"v_reset": -0.5, "v_leak": -0.5}, ["Neuron zero"]),
+    ("norse", {"v_leak": 0.25}, ["ChannelScale", "Neuron zero"]),
+]
+
+
+@pytest.mark.parametrize(("semantics", "changed", "kinds"), PLAIN)
+def test_leaky_neurons_are_neurons_of_the_graph(semantics, changed, kinds):
+    """u = v - v_reset is 0 after a reset, and what moves it otherwise is added to the input."""
     values = {"tau": 1.0, "r": 2.0, "v_leak": 0.0, "v_threshold": 1.0, "v_reset": 0.0, **changed}
     node = nir.LIF(**{name: np.full(3, value, np.float32) for name, value in values.items()})
-    model = network(graph_of_nodes([3], 3, "input>n>output", n=node), dt=DT)
+    graph = graph_of_nodes([3], 3, "input>n>output", n=node)
+    x = steps(5, count=9)
+    model = network(graph, steps=len(x), dt=DT, semantics=semantics)
+    lowered = source_of(model).graph
+    found = [f"{type(n).__name__} {getattr(n, 'reset', '')}".strip() for n in lowered.nodes]
+    assert found == kinds
+    spikes = run(lowered, x.numpy()).logits
+    np.testing.assert_array_equal(spikes, model.run(x).numpy())
+    assert 0 < spikes.mean() < 1
+
+
+def test_a_membrane_at_its_threshold_fires_where_the_simulator_says_so():
+    """v = 1 = v_threshold in the first step, exactly."""
+    node = nir.IF(*(np.full(1, value, np.float32) for value in (1 / DT, 1.0, 0.0)))
+    graph, x = graph_of_nodes([1], 1, "input>n>output", n=node), np.ones((1, 1, 1), np.float32)
+    found = [
+        run(source_of(network(graph, steps=1, dt=DT, semantics=name)).graph, x).logits.item()
+        for name in ("spikingjelly", "nir")
+    ]
+    assert found == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("semantics", "changed"),
+    [("snntorch-zero", {}), ("nir", {"v_leak": 0.1})],
+    ids=["the next step discards its input", "an offset would pass the current"],
+)
+def test_other_neurons_are_equations(semantics, changed):
+    values = {"tau_mem": 1.0, "tau_syn": 1.0, "r": 2.0, "w_in": 1.0, "v_threshold": 1.0, **changed}
+    values = {"v_leak": 0.0, "v_reset": 0.0, **values}
+    node = nir.CubaLIF(**{name: np.full(3, value, np.float32) for name, value in values.items()})
+    model = network(graph_of_nodes([3], 3, "input>n>output", n=node), dt=DT, semantics=semantics)
     (found,) = source_of(model).graph.nodes
-    assert type(found) is kind
+    assert type(found) is Cell
 
 
 def test_other_semantics_are_refused():
