@@ -236,7 +236,7 @@ def export(
 
     asnn export --from nets:make --in-shape 1x28x28 --steps 25 --check theirs.onnx
 
-    asnn export --check theirs.nir --semantics snntorch --against ours.onnx --steps 25
+    asnn export --check theirs.nir --against ours.nir --steps 25
 
     asnn export --from nets:make --in-shape 1x28x28 --steps 25 --format onnx
 
