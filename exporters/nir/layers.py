@@ -200,9 +200,9 @@ def refuse_unwritten(graph: Graph) -> None:
             raise ConfigError(
                 f"layer {node.name!r} has a neuron with equations of its own, which NIR cannot "
                 "express",
-                why="its neurons are leaky integrate-and-fire, with constant thresholds and a "
-                "reset in the step of a spike; unrolled, it has no node for a product of two "
-                "signals, such as of a membrane and the spikes of the step before",
+                why="its neurons are leaky integrate-and-fire, with constant thresholds and no "
+                "windows of firing, and reset in the step of a spike; unrolled, it has no node for "
+                "a product of two signals, such as of a membrane and the spikes of the step before",
                 remedy=joined("use --format onnx", by_origin(graph, recipe="", module="")),
             )
         if isinstance(node, Relu):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...terminal import console
-from .amount import samples_for
+from .amount import samples_from_file
 from .check import show_check
 
 
@@ -36,17 +36,10 @@ def check_against(
         VerificationError: they compute something else.
     """
     from ....core.errors import VerificationError
-    from ....exporters import random_samples
     from ....exporters.others.pair import FilePair
-    from ....exporters.samples import load_samples
 
     pair = FilePair(file, against, steps=steps, in_shape=in_shape)
-    many = samples_for(pair, number, noise=samples_from is None)
-    samples = (
-        random_samples(pair.sample_shape, many)
-        if samples_from is None
-        else load_samples(samples_from, pair.sample_shape, many)
-    )
+    samples = samples_from_file(pair, samples_from, number)
     console.note(f"comparing {file.path} with {against.path} on {samples.name}")
     report = pair.compare(samples)
     show_check(report, as_json, file=str(file.path), against=str(against.path))

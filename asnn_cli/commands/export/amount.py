@@ -1,8 +1,9 @@
-"""`asnn export --samples`: how many samples a file is verified on."""
+"""`asnn export --samples` and `--samples-from`: what a file is verified on."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from ....core.errors import ConfigError
@@ -57,3 +58,22 @@ def samples_for(network: Any, number: int | None, *, noise: bool = False) -> int
             "verifies on more"
         )
     return found
+
+
+def samples_from_file(network: Any, path: Path | None, number: int | None) -> Any:
+    """Return samples of a file, or noise if there is none.
+
+    Args:
+        network: the source of an export, or a pair of files.
+        path: of the file.
+        number: as of `samples_for`.
+
+    Raises:
+        ConfigError: all samples of noise.
+        DataError: the file cannot be read, or has samples of another shape.
+    """
+    from ....exporters import random_samples
+    from ....exporters.samples import load_samples
+
+    shape, many = network.sample_shape, samples_for(network, number, noise=path is None)
+    return random_samples(shape, many) if path is None else load_samples(path, shape, many)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ...terminal import completion, console, options
-from .amount import parse_samples, samples_for
+from .amount import parse_samples, samples_for, samples_from_file
 from .check import check_file
 from .limited import is_inside, run_limited
 from .options import (
@@ -23,7 +23,7 @@ from .options import (
     require_origin,
     require_pair,
 )
-from .show import show_report
+from .show import show_conditions, show_report
 
 DEFAULT_OPSET = 20  # as in `exporters.onnx.forms`, whose import needs onnx
 DEFAULT_FORMS = {"onnx": "sequence", "nir": "portable"}
@@ -236,7 +236,7 @@ def export(
 
     asnn export --from nets:make --in-shape 1x28x28 --steps 25 --check theirs.onnx
 
-    asnn export --check theirs.nir --semantics snntorch --against ours.onnx --steps 25
+    asnn export --check theirs.nir --against ours.nir --steps 25
 
     asnn export --from nets:make --in-shape 1x28x28 --steps 25 --format onnx
 
@@ -245,10 +245,9 @@ def export(
     from ....core.errors import ConfigError, VerificationError
     from ....core.packages import require_package
     from ....core.registry import unknown
-    from ....exporters import random_samples
     from ....exporters.export import dt_of_file, has_boxes, is_export, noise_of_file
     from ....exporters.runs import NOISES, samples_of_run, source_of_run
-    from ....exporters.samples import has_frames, load_samples
+    from ....exporters.samples import has_frames
     from ....models.noise import has_noise
     from ....models.timing.clocked import has_many_times
     from ....records.open_run import open_run
@@ -342,21 +341,9 @@ def export(
             notify=lambda text: console.note(f"note: {text}"),
         )
         origin, folder = source, Path("export", name_of_function(source))
-        shape, noisy = network.sample_shape, samples_from is None
         if verify:
-            many = samples_for(network, number, noise=noisy)
-            verified_on = (
-                random_samples(shape, many)
-                if samples_from is None
-                else load_samples(samples_from, shape, many)
-            )
-        if "holds_while" in network.graph.about:
-            console.note(f"note: exact while {network.graph.about['holds_while']}")
-        if "dequantised" in network.graph.about:
-            console.note(
-                f"note: the weights of {network.graph.about['dequantised']} are dequantised; torch "
-                "also rounds their inputs to 8 bits of the range of a batch, the file does not"
-            )
+            verified_on = samples_from_file(network, samples_from, number)
+        show_conditions(network.graph)
 
     if check is not None:
         seconds = dt if other else None

@@ -63,3 +63,14 @@ def show_spikes(parity: Any) -> None:
         rows.append(["all", f"{total[0]:,.0f}", f"{total[1]:,.0f}", f"{differ:,}", ""])
     heads = ["layer", "network", "file", "differ", "first step"]
     console.table(f"spikes in {parity.runtime}", heads, rows)
+
+
+def show_conditions(graph: Any) -> None:
+    """Show on what condition the file of a torch module computes what the module does."""
+    if "holds_while" in graph.about:
+        console.note(f"note: exact while {graph.about['holds_while']}")
+    if "dequantised" in graph.about:
+        console.note(
+            f"note: the weights of {graph.about['dequantised']} are dequantised; torch also rounds "
+            "their inputs to 8 bits of the range of a batch, the file does not"
+        )

@@ -186,7 +186,7 @@ def test_synapses_that_no_node_has_are_named():
         assert (found.layer, found.why.partition(",")[0]) == ("lif1", why.partition(",")[0])
     with pytest.raises(ConfigError, match="resets its membrane to zero, which NIR") as refused:
         unroll(graph, "portable", {})
-    assert refused.value.remedy.endswith("of snnTorch reset_mechanism='subtract'")
+    assert refused.value.remedy.endswith("train with a reset by subtraction: neuron.reset=subtract")
 
 
 def test_neurons_without_leak_are_if_nodes():
