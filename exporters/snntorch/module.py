@@ -53,6 +53,7 @@ def source_of_module(
     steps: int | None = None,
     about: dict[str, Any] | None = None,
     frames: bool = False,
+    notify: Callable[[str], None] | None = None,
 ) -> ExportSource:
     """Return a network of torch layers and neurons of snnTorch or asnn as the source of exports.
 
@@ -61,8 +62,8 @@ def source_of_module(
     of its last layer: spikes of a neuron, or values of a linear layer; or their sum or the last, if
     the forward returns that. The forward runs one step, with `init_hidden=True` or with membranes
     as arguments and return values; or all steps in a loop of its own, of which it returns the
-    `torch.stack`; or all steps at once, `[T, B, ...]`, as asnn's neurons do. The module is set to
-    evaluation mode.
+    `torch.stack`; or all steps at once, `[T, B, ...]`, as asnn's neurons do. It runs in evaluation
+    mode.
 
     Args:
         module: the network, its weights float32. A `SpikingNetwork` of asnn is passed to
@@ -73,6 +74,7 @@ def source_of_module(
         about: metadata for the file, beside the name of the module.
         frames: whether a forward that makes one step is given another frame at each step, as of
             events, instead of one image at all of them.
+        notify: called with a note where the output is not the first value that the forward returns.
 
     Raises:
         ConfigError: the graph has no node for a layer, the number of steps is missing, or the
@@ -91,9 +93,11 @@ def source_of_module(
     rounded = dequantised(module)
     module = prepared(module)
     _check(module)
-    module.eval()
     traced = trace_module(module, in_shape, steps)
     steps = _steps_of(module, traced, steps)
+    if notify is not None and traced.outputs[0] > 0:
+        number = traced.outputs[0] + 1
+        notify(f"the output is value number {number} that the forward returns, of {traced.output}")
     if frames and traced.runs_all and not traced.by_step:
         raise ConfigError(
             "the forward makes all steps of one image",
@@ -205,7 +209,7 @@ def _graph_of(
         answer = Answer(traced.reduced[0])
     last = repeated[-1]
     if traced.reduced is not None and isinstance(last, g.Readout):
-        repeated[-1] = replace(last, scale=last.scale * np.float32(traced.reduced[1]))
+        repeated[-1] = replace(last, scale=last.scale * np.array(traced.reduced[1], np.float32))
     graph = g.Graph(
         tuple(repeated), in_shape, steps, static=not traced.by_step, about=about, answer=answer
     )
@@ -225,6 +229,7 @@ def _eager(
         code = code if device is None else code.to(device)
         with (
             torch.no_grad(),
+            _evaluating(module),
             reset_by_snntorch(list(snntorch_neurons(module))),
             _prints_to_stderr(),
             _conditions_checked(module),
@@ -256,6 +261,18 @@ def _eager(
             return NetworkOutput(torch.stack(found).cpu(), spikes())
 
     return eager
+
+
+@contextlib.contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Run a module in evaluation mode, and leave its parts in theirs."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
 
 
 def _prints_to_stderr() -> contextlib.AbstractContextManager[Any]:

@@ -25,6 +25,8 @@ from ...core.errors import AsnnError, ConfigError
 from .calls import ONE_STEP, Argument, Call, Calls, names_of_states
 from .kinds import lowers_itself, snntorch_neurons
 
+EINSUM = torch.ops.aten.einsum.default
+
 
 @dataclass
 class Capture:
@@ -169,7 +171,7 @@ class _Run:
         try:
             with self.context(), _failing(UntracedError, what, _UNTRACED), _quiet():
                 program = torch.export.export(network, (self.example,), strict=False)
-                program = program.run_decompositions({})
+                program = program.run_decompositions(_of_einsum(program))
         finally:
             Calls.current.pop()
         self.calls.end()
@@ -197,6 +199,13 @@ class _Run:
             resets=self.calls.resets or sets,
             unread=[name for name in self.states if name not in self.calls.read],
         )
+
+
+def _of_einsum(program: Any) -> dict[Any, Any]:
+    """Return of which operators torch makes an einsum, if a program has one."""
+    if all(node.target is not EINSUM for node in program.graph.nodes):
+        return {}
+    return {EINSUM: torch.export.default_decompositions()[EINSUM]}
 
 
 _UNTRACED = (

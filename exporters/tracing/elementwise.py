@@ -26,8 +26,6 @@ def of_one(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the operator of a function of one value, and of numbers."""
 
     def operator(low: Lowering, x: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(x, Reduced) and x.kind == "last" and x.factor == 1:
-            return Reduced(operator(low, x.signal, *args, **kwargs), "last")
         x = low.signal(x)
 
         def make(name: str, inputs: list[Any]) -> list[g.Node]:

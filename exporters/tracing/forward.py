@@ -18,6 +18,7 @@ from .capture import FailedRunError, UntracedError, capture, steps_made
 from .kinds import declared_steps, lowers_itself
 from .lowering import Lowering
 from .recurrence import nodes_of_layers
+from .samples import reshaped
 from .values import ALL, Axes, Axis, Path, Reduced, Signal, State
 
 IMAGE = f"give the shape of a sample, --in-shape, without the batch and the steps; or {ONE_STEP}"
@@ -52,7 +53,7 @@ class TracedForward:
         neurons: for the path of each neuron that is called once a step, the node of its spikes.
         answer: of a readout of asnn.
         parts: neurons that lowered themselves, by the name of their last node.
-        reduced: how the forward reduces all steps to the output, and by which factor; None if it
+        reduced: how the forward reduces all steps to the output, and by which factors; None if it
             returns each.
     """
 
@@ -71,7 +72,7 @@ class TracedForward:
     neurons: dict[str, str]
     answer: Answer | None
     parts: dict[str, LoweredNeuron]
-    reduced: tuple[Literal["mean", "last"], float] | None
+    reduced: tuple[Literal["mean", "last"], tuple[float, ...]] | None
 
     @property
     def by_step(self) -> bool:
@@ -362,7 +363,7 @@ def _finished(lowering: Lowering, tensors: list[Any]) -> TracedForward:
         neurons=dict(lowering.neurons),
         answer=lowering.answer,
         parts=lowering.parts,
-        reduced=(value.kind, value.factor) if isinstance(value, Reduced) else None,
+        reduced=(value.kind, value.factors) if isinstance(value, Reduced) else None,
     )
 
 
@@ -436,7 +437,7 @@ def _joined(lowering: Lowering, values: list[Signal | Reduced]) -> Signal | Redu
     signals = [_signal_of(value) for value in values]
     layers = [folding.layers[signal.layer] for signal in signals]
     alike = {(signal.step, signal.axes) for signal in signals}
-    alike_too = {(v.kind, v.factor) if isinstance(v, Reduced) else None for v in values}
+    alike_too = {(v.kind, v.factors) if isinstance(v, Reduced) else None for v in values}
     if len(alike) > 1 or len(alike_too) > 1 or any(len(layer.shape) != 1 for layer in layers):
         raise ConfigError(
             "the forward returns several outputs of different forms",
@@ -476,12 +477,25 @@ def _signals(
             continue
         if any(axis in ("TB", "BT") for axis in signal.axes):
             continue
+        signal = _flat(lowering, signal)
+        value = replace(value, signal=signal) if isinstance(value, Reduced) else signal
         if calls > 1 and signal.step == calls - 1:  # the last of the steps
             value = Reduced(signal, "last")
         known = found.get(signal.layer)
         if known is None or (signal.step == ALL and _signal_of(known[1]).step != ALL):
             found[signal.layer] = i, value
     return found
+
+
+def _flat(lowering: Lowering, x: Signal) -> Signal:
+    """Return a value that is one vector in each sample as features."""
+    own = [axis for axis in x.axes if isinstance(axis, int) and lowering.size(x, axis) > 1]
+    if len(lowering.folding.shape(x.layer)) == 1 or len(own) != 1:
+        return x
+    heads = [axis for axis in x.axes if isinstance(axis, str)]
+    flat = reshaped(lowering, replace(x, axes=(*heads, *own)), (lowering.size(x, own[0]),))
+    axes = (axis if isinstance(axis, str) else 0 if axis in own else None for axis in x.axes)
+    return replace(flat, axes=tuple(axes))
 
 
 def _ancestors(lowering: Lowering, name: str) -> set[str]:

@@ -25,21 +25,20 @@ from .calls import ONE_STEP
 from .capture import Capture
 from .folding import Folding, Make
 from .kinds import refusal
+from .layers.after import of_reduced
 from .operators import OPERATORS
 from .parts import membrane, part
-from .values import ALL, Axes, Axis, Collected, Const, Reduced, Signal, State
+from .values import ALL, Axes, Axis, Collected, Const, Reduced, Several, Signal, State
 
 KNOWN = (
     "use the layers that docs/export-snntorch.md lists, or give the module that computes it a "
     "method lower(graph, name), see 'A layer' in CONTRIBUTING.md"
 )
-AFTER_STEPS = (
-    "return that input: a caller can compute the rest of it; or do this at each step, before the "
-    "steps are reduced, where it gives the same"
-)
+SOME_STEPS = "take their mean or sum over the steps, or select single steps: x[t]"
 BINARY = ("add", "sub", "rsub", "mul", "div")
 EMPTY = ("empty", "empty_like", "new_empty", "empty_permuted", "empty_strided")
-RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")  # random in training, by their dropout
+# Random with dropout alone, of which an argument says whether there is any.
+DROPPING = ("lstm", "gru", "rnn_tanh", "rnn_relu", "scaled_dot_product_attention")
 SHAPED = ("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full")
 
 
@@ -130,10 +129,10 @@ class Lowering:
         """Return the value of an operator of aten."""
         target: Any = self.node.target
         leaves = pytree.tree_leaves((args, kwargs))
-        given = [x for x in leaves if isinstance(x, Signal | State | Reduced | Const)]
+        given = [x for x in leaves if isinstance(x, Signal | State | Reduced | Several | Const)]
         traced = [x for x in leaves if not isinstance(x, Const) and x in given]
         tags = getattr(target, "tags", ())  # a comparison of numbers is an operator of Python
-        if torch.Tag.nondeterministic_seeded in tags and self.name not in RECURRENT:
+        if torch.Tag.nondeterministic_seeded in tags and self.name not in DROPPING:
             raise self._random()
         if self.name in EMPTY:  # any values will do
             return self.rest(self._shape_of(self.node))
@@ -147,6 +146,8 @@ class Lowering:
         if handler is None:
             raise self.refusal("the graph has no such layer", KNOWN)
         try:
+            if any(isinstance(x, Reduced) for x in leaves):
+                return of_reduced(self, handler, args, kwargs)
             return handler(self, *args, **kwargs)
         except ConfigError:
             raise
@@ -178,7 +179,7 @@ class Lowering:
         own = tuple(
             (x.key if numbers else str(x.tensor.shape)) if isinstance(x, Const) else repr(x)
             for x in rest
-            if not isinstance(x, Signal | State | Reduced)
+            if not isinstance(x, Signal | State | Reduced | Several)
         )
         return (str(self.node.target), own, 0)
 
@@ -242,9 +243,8 @@ class Lowering:
         """Return a value of a layer, or a state."""
         if isinstance(x, Signal | State):
             return x
-        if isinstance(x, Reduced):
-            why = "its input is a mean, a sum or the last of the steps"
-            raise self.refusal(why, AFTER_STEPS)
+        if isinstance(x, Several):
+            raise self.refusal("it reads some of the steps", SOME_STEPS)
         raise self.refusal("its input is a constant", ONE_STEP)
 
     def signal(self, x: Any) -> Signal:
@@ -277,6 +277,11 @@ class Lowering:
         """Note that the network reads the input itself, or a step of it."""
         if isinstance(x, Signal):
             self.folding.step_of(self.name, [x])
+
+    @property
+    def every(self) -> int:
+        """The number of steps that the forward makes."""
+        return max([*self.calls.values(), *self.fixed], default=self.steps)
 
     def size(self, x: Any, axis: Axis) -> int:
         """Return the size of an axis of a value."""
