@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,6 +17,11 @@ def sigmoid(x: Array) -> Array:
     """Return σ(x) = (1 + tanh(x / 2)) / 2, which cannot overflow."""
     half = np.float32(0.5)
     return half + half * np.tanh(half * x)
+
+
+def erf(x: Array) -> Array:
+    """Return the error function, 2/√π ∫₀ˣ exp(-t²) dt."""
+    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x), np.float32)
 
 
 def _where(condition: Array, a: Array, b: Array) -> Array:
@@ -40,6 +46,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "sqrt": np.sqrt,
     "tanh": np.tanh,
     "sigmoid": sigmoid,
+    "erf": erf,
     "minimum": np.minimum,
     "maximum": np.maximum,
     "where": _where,

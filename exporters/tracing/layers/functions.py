@@ -86,16 +86,11 @@ def _softplus(x: Any, beta: float = 1, threshold: float = 20) -> Any:
     return (x.clamp(min=0) * beta + torch.log(torch.exp(-torch.abs(x * beta)) + 1)) / beta
 
 
-def _gelu(low: Lowering, x: Any, approximate: str = "none") -> Any:
-    if approximate != "tanh":
-        why = "the graph has no error function"
-        raise low.refusal(why, "train it with nn.GELU(approximate='tanh'), or use nn.SiLU")
-    return of_one(_gelu_by_tanh)(low, x)
-
-
-def _gelu_by_tanh(x: Any) -> Any:
-    inner = math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))
-    return 0.5 * x * (torch.tanh(inner) + 1)
+def _gelu(x: Any, approximate: str = "none") -> Any:
+    if approximate == "tanh":
+        cubic = x + 0.044715 * (x * x * x)
+        return 0.5 * x * (torch.tanh(math.sqrt(2 / math.pi) * cubic) + 1)
+    return 0.5 * x * (torch.erf(x * math.sqrt(0.5)) + 1)
 
 
 def glu(low: Lowering, x: Any, dim: int = -1) -> Any:
@@ -111,7 +106,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "linalg_vector_norm": vector_norm,
     "scaled_dot_product_attention": attention,
     "prelu": prelu,
-    "gelu": _gelu,
+    "gelu": of_one(_gelu),
+    "erf": of_one(torch.erf),
     "glu": glu,
     "rsqrt": of_one(lambda x: 1 / torch.sqrt(x)),
     "softplus": of_one(_softplus),

@@ -120,7 +120,8 @@ CASES = {
     "rms norm": applied(lambda: nn.RMSNorm(6), 6, FEATURES, 6),
     "gate": applied(lambda: nn.GLU(1), 4, FEATURES, 8),
     "prelu": applied(lambda: nn.PReLU(4), 144),
-    "gelu": applied(lambda: nn.GELU("tanh"), 6, FEATURES, 6),
+    "gelu": applied(nn.GELU, 6, FEATURES, 6),
+    "gelu by tanh": applied(lambda: nn.GELU("tanh"), 6, FEATURES, 6),
     "squeeze and excite": other(excited, 144, lambda: nn.Linear(4, 4)),
     "attention to places": other(looking_at_places, 144, lambda: nn.Conv2d(2, 1, 3, padding=1)),
     "a constant joined": before_neurons(with_coordinates, 180),
@@ -231,7 +232,6 @@ def test_parameters_of_neurons_over_tokens_are_those_of_features():
 @pytest.mark.parametrize(
     "layer, why, remedy",
     [
-        (lambda: nn.GELU(), "no error function", "nn.GELU(approximate='tanh')"),
         (lambda: nn.Conv3d(1, 1, 1), "no such layer", "lower"),
         (lambda: nn.AdaptiveMaxPool2d(4), "windows of unequal size", "or take averages"),
     ],
