@@ -13,7 +13,7 @@ from .axes import ARRANGING
 from .elementwise import ELEMENTWISE, is_value, of_two, with_constant
 from .layers.functions import FUNCTIONS
 from .layers.matrices import along, matmul
-from .layers.reductions import extremum, reduced
+from .layers.reductions import extremum, reduced, softmax
 from .layers.windows import (
     adaptive_avg_pool,
     adaptive_max_pool,
@@ -192,27 +192,6 @@ def instance_norm(
         return batch_norm(low, x, weight, bias, mean, var, False, momentum, eps)
     x = low.signal(x)
     return group_norm(low, x, low.size(x, x.axes[1]), weight, bias, eps)
-
-
-def softmax(log: bool) -> Callable[..., Any]:
-    """Return the operator of a softmax over an axis, or of its logarithm."""
-
-    def operator(low: Lowering, x: Any, dim: int, *_: Any, **__: Any) -> Any:
-        x = low.signal(x)
-        axis = x.axes[dim]
-        if axis is None:
-            x = samples(low, x)
-            axis = x.axes[dim]
-        if not isinstance(axis, int):
-            why = "it is over steps, or samples of the batch"
-            raise low.refusal(why, "take it over the classes, dim=-1")
-
-        def make(name: str, inputs: list[Any]) -> list[g.Node]:
-            return [g.Softmax(name=name, inputs=tuple(inputs), axis=axis, log=log)]
-
-        return low.call([x], low.folding.shape(x.layer), make, axes=x.axes)
-
-    return operator
 
 
 def relu(low: Lowering, x: Any) -> Any:

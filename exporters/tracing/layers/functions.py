@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ..axes import chunk, transpose
 from ..elementwise import of_one, of_two
 from ..values import Const
 from .matrices import matmul
-from .reductions import reduced
+from .reductions import reduced, softmax
 
 if TYPE_CHECKING:
     from ..lowering import Lowering
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 BELOW = -1e9
 _SQUARES = of_one(torch.square)
 _PRODUCT = of_two(torch.mul)
-_DIFFERENCE = of_two(torch.sub)
-_MEAN, _SUM = reduced("mean"), reduced("sum")
+_TOTAL = of_two(torch.add)
+_MEAN, _SUM, _SOFTMAX = reduced("mean"), reduced("sum"), softmax(log=False)
 
 
 def rms_norm(
@@ -51,9 +52,6 @@ def attention(
     is_causal: bool = False, *, scale: float | None = None, **_: Any,
 ) -> Any:  # fmt: skip
     """softmax(scale q kᵀ + mask) v."""
-    from ..axes import transpose
-    from ..operators import add, softmax
-
     if dropout:
         why = "it drops values in evaluation mode too"
         raise low.refusal(why, "give dropout_p=0.0 if not self.training")
@@ -64,8 +62,8 @@ def attention(
         n, m = (low.size(scores, axis) for axis in scores.axes[-2:])
         mask = Const.of(torch.ones(n, m, dtype=torch.bool).tril())
     if mask is not None:
-        scores = add(low, scores, low.constant(mask, _added))
-    return matmul(low, softmax(log=False)(low, scores, -1), v)
+        scores = _TOTAL(low, scores, low.constant(mask, _added))
+    return matmul(low, _SOFTMAX(low, scores, -1), v)
 
 
 def _added(mask: Tensor) -> Tensor:
@@ -95,8 +93,6 @@ def _gelu(x: Any, approximate: str = "none") -> Any:
 
 def glu(low: Lowering, x: Any, dim: int = -1) -> Any:
     """a σ(b) of the two halves of an axis."""
-    from ..axes import chunk
-
     a, b = chunk(low, x, 2, dim)
     return of_two(lambda a, b: a * torch.sigmoid(b))(low, a, b)
 

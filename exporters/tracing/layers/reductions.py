@@ -1,4 +1,4 @@
-"""Sums, means and extrema: over the steps, or over axes of samples."""
+"""Sums, means and extrema, over the steps or over axes of samples; and softmax."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...graph.equations import traced
 from ..axes import converted
 from ..calls import ONE_STEP
 from ..elementwise import is_value, of_two
-from ..samples import parted, reshaped
+from ..samples import parted, reshaped, with_axis
 from ..values import ALL, Axes, Reduced, Several, Signal
 
 if TYPE_CHECKING:
@@ -62,6 +62,20 @@ def extremum(kind: Literal["max", "min"]) -> Callable[..., Any]:
             return of_two(torch.maximum if kind == "max" else torch.minimum)(low, x, *args)
         found = reduced(kind)(low, x, *args, **kwargs)
         return (found, None) if args or kwargs else found
+
+    return operator
+
+
+def softmax(log: bool) -> Callable[..., Any]:
+    """Return the operator of a softmax over an axis, or of its logarithm."""
+
+    def operator(low: Lowering, x: Any, dim: int, *_: Any, **__: Any) -> Any:
+        x, axis = with_axis(low, x, dim)
+
+        def make(name: str, inputs: list[Any]) -> list[g.Node]:
+            return [g.Softmax(name=name, inputs=tuple(inputs), axis=axis, log=log)]
+
+        return low.call([x], low.folding.shape(x.layer), make, axes=x.axes)
 
     return operator
 

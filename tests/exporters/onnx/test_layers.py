@@ -414,7 +414,7 @@ def test_functions_of_values(shape, static):
 REFUSED_IN_NIR = {
     "Reshape": (g.Reshape(**at(), to=(4, 2, 2)), "gives values another shape"),
     "Transpose": (g.Transpose(**at(), axes=(0, 2, 1)), "changes the order of axes"),
-    "Gather": (g.Gather(**at(), axis=1, indices=(0, 0)), "picks or repeats values"),
+    "Gather": (g.Gather(**at(), axis=1, indices=(0, 0)), "picks or repeats values along an axis"),
     "Softmax": (g.Softmax(**at(), axis=0), "is a softmax"),
     "MatMul": (g.MatMul(**at("n", g.INPUT, g.INPUT)), "multiplies the matrices of two paths"),
     "Pad": (g.Pad(**at(), before=(0, 0), behind=(1, 1)), "pads an image with zeros"),
