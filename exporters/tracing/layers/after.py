@@ -31,7 +31,8 @@ def of_reduced(
 
         f(Σ_t x_t / T) = y_T   with   y_t = f(Σ_{t' <= t} x_t' / T)
     """
-    scaled = _scaled(low, *args) if low.name in ("mul", "div") else None
+    plain = low.name in ("mul", "div") and not kwargs  # a division may round
+    scaled = _scaled(low, *args) if plain else None
     if scaled is not None:
         return scaled
     leaves = [x for x in pytree.tree_leaves((args, kwargs)) if not isinstance(x, str)]
@@ -46,11 +47,7 @@ def of_reduced(
             return replace(x, step=ALL)
         return x
 
-    given = (
-        [at_each_step(x) for x in args]
-        if low.name not in ("cat", "stack")
-        else [[at_each_step(x) for x in args[0]], *args[1:]]
-    )
+    given = list(pytree.tree_map(at_each_step, list(args)))
     bias = AFFINE.get(low.name)
     if bias is not None and bias < len(given) and given[bias] is not None:
         mean = sum(first.factors) / len(first.factors)
