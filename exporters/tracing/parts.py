@@ -172,7 +172,7 @@ def membrane(low: Lowering, state: State) -> Signal:
         why = "of the states of neurons, exports have the membranes of snnTorch's alone"
         raise refusal(layer.where, neuron, why, "use the spikes, or the membrane")
     key = ("membrane", layer.where)
-    make = partial(layer.make, membrane=True)
+    make = partial(layer.make, membrane=True)  # type: ignore[call-arg]
     name = low.folding.known.get(key)
     if name is None:
         name = low.folding.names.of(f"{layer.name}_mem", "")

@@ -60,7 +60,7 @@ def matmul(low: Lowering, x: Any, y: Any) -> Any:
         why = "it multiplies by a constant of more than two axes"
         raise low.refusal(why, "multiply by a matrix, or use nn.Linear")
     inputs, axes = aligned(low, [samples(low, x), samples(low, y)])
-    shapes = [low.folding.shape(part.layer) for part in inputs]
+    shapes = [low.folding.shape(part.layer) for part in inputs if isinstance(part, Signal)]
     shape = g.MatMul(name="product", inputs=("a", "b")).shape(shapes)
 
     def make(name: str, names: list[Any]) -> list[g.Node]:
