@@ -121,12 +121,6 @@ def _of_network(
 def _check(module: nn.Module) -> None:
     """Refuse a module that cannot be exported, whatever its forward computes."""
     kind = type(module).__name__
-    if not any(is_snntorch(part) or lowers_itself(part) for part in module.modules()):
-        raise ConfigError(
-            f"{kind} has no neuron of snnTorch or asnn",
-            remedy="give a network with neurons such as snn.Leaky or asnn.models.AdaptiveLeaky, or "
-            "give its own neurons a method lower(graph, name), see 'A neuron' in CONTRIBUTING.md",
-        )
     if is_snntorch(module) or lowers_itself(module):
         raise ConfigError(f"{kind} is a neuron, not a network", remedy="put it in nn.Sequential")
     for name, part in module.named_modules():

@@ -10,6 +10,9 @@ from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from .elementwise import ELEMENTWISE
 from .samples import concatenated, picked, reshaped
 from .values import ALL, Axes, Axis, Collected, Const, Signal, State
 
@@ -288,9 +291,11 @@ def _same(low: Lowering, x: Any, *_: Any, **__: Any) -> Any:
 
 
 def converted(low: Lowering, x: Any, *_: Any, dtype: Any = None, **__: Any) -> Any:
-    if dtype is not None and not dtype.is_floating_point:
-        raise low.refusal(f"it converts values to {dtype}", "leave it out: spikes are 0.0 and 1.0")
-    return x
+    if dtype is None or dtype.is_floating_point or not low.dtype.is_floating_point:
+        return x
+    if dtype == torch.bool:
+        return ELEMENTWISE["bool"](low, x)
+    raise low.refusal(f"it converts values to {dtype}", "leave it out: spikes are 0.0 and 1.0")
 
 
 def _copied(low: Lowering, to: Any, source: Any, *_: Any) -> Any:

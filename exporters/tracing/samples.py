@@ -176,11 +176,11 @@ def of_sample(low: Lowering, constant: Const, shape: g.Shape, axes: Axes) -> g.A
     return np.array(np.broadcast_to(array, sizes).transpose(order)).reshape(shape)
 
 
-def two_operands(low: Lowering, x: Any, y: Any) -> tuple[list[Signal | Const], g.Shape, Axes]:
-    """Return two operands, at most one of them constant, with the shape and axes of the result."""
+def operands_of(low: Lowering, *parts: Any) -> tuple[list[Signal | Const], g.Shape, Axes]:
+    """Return operands, not all of them constant, with the shape and axes of the result."""
     given = [
         Const.of(torch.tensor(float(part))) if isinstance(part, int | float) else part
-        for part in (x, y)
+        for part in parts
     ]
     found: list[Signal | Const] = [
         part if isinstance(part, Const) else low.signal(part) for part in given
@@ -189,19 +189,19 @@ def two_operands(low: Lowering, x: Any, y: Any) -> tuple[list[Signal | Const], g
     first = max(signals, key=lambda part: len(part.axes))
     axes = first.axes
     rank = sum(not isinstance(axis, str) for axis in axes)
-    if len(signals) == 2 or any(axis is None for axis in axes):
+    if len(signals) > 1 or any(axis is None for axis in axes):
         found = [samples(low, part, rank) if isinstance(part, Signal) else part for part in found]
         signals = [part for part in found if isinstance(part, Signal)]
         axes = max((part.axes for part in signals), key=len)
     shapes = {low.folding.shape(part.layer) for part in signals}
     if len(shapes) > 1:
         shown = " and ".join(str(list(shape)) for shape in shapes)
-        raise low.refusal(f"its two values have the shapes {shown} in a sample", ONE_SHAPE)
+        raise low.refusal(f"its values have the shapes {shown} in a sample", ONE_SHAPE)
     for part in signals:
         missing = tuple(axis for axis in axes if axis != "T")
         if part.axes not in (axes, missing):
-            raise low.refusal("its two values have their axes in another order", "permute one")
-    if len(signals) == 2 and {part.step == ALL for part in signals} == {True, False}:
+            raise low.refusal("its values have their axes in another order", "permute one")
+    if {part.step == ALL for part in signals} == {True, False}:
         found = [
             replace(part, step=ALL, axes=axes)
             if isinstance(part, Signal) and part.step is None
