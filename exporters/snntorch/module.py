@@ -36,6 +36,7 @@ from ..tracing.neurons import has_condition, require_supported, violates_conditi
 from ..verification.neurons import check_neurons
 from ..verification.parity import Parity
 from .layers import end_with_readout, fold_norms, over_steps
+from .one_step import with_all_steps
 from .prepared import dequantised, prepared
 
 CONDITION = (
@@ -91,7 +92,7 @@ def source_of_module(
     rounded = dequantised(module)
     module = prepared(module)
     _check(module)
-    module.eval()
+    module = with_all_steps(module.eval(), in_shape, steps, frames=frames)
     traced = trace_module(module, in_shape, steps)
     steps = _steps_of(module, traced, steps)
     if frames and traced.runs_all and not traced.by_step:

@@ -77,6 +77,8 @@ def split(low: Lowering, x: Any, sizes: Any, dim: int = 0) -> Any:
 def stack(low: Lowering, tensors: Sequence[Any], dim: int = 0) -> Any:
     parts = list(tensors)
     first = parts[0]
+    if len(parts) == 1 and low.is_taken_apart:
+        return unsqueeze(low, first, dim)
     if all(isinstance(part, Signal | State) for part in parts):
         axes = list(first.axes)
         axes.insert(dim % (len(axes) + 1), "T")

@@ -11,6 +11,7 @@ The search begins with neighbours in lists that are joined, and with sums of sum
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch.utils._pytree as pytree
@@ -19,6 +20,7 @@ from torch import fx
 from .calls import PART
 from .capture import Capture
 from .elementwise import OPERANDS
+from .lowering import EMPTY, SHAPED
 
 JOINS = ("stack", "cat")
 SUMS = ("add", "maximum")
@@ -44,7 +46,9 @@ class _Clock:
         # The nodes that depend on the input, which is the last placeholder.
         self.varying = {[node for node in self.graph.nodes if node.op == "placeholder"][-1]}
         for node in self.graph.nodes:
-            if not self.varying.isdisjoint(node.all_input_nodes):
+            if _name(node) not in (*SHAPED, *EMPTY) and not self.varying.isdisjoint(
+                node.all_input_nodes
+            ):
                 self.varying.add(node)
 
     def steps(self) -> dict[fx.Node, int]:
@@ -69,7 +73,7 @@ class _Clock:
             name = _name(node)
             parts = [each for each in node.all_input_nodes if each in self.varying]
             if name in JOINS:
-                yield from zip(parts, parts[1:], strict=False)
+                yield from pairwise(parts)
             elif name in SUMS:
                 yield from ((each, node) for each in parts if self.alike(each, node))
 

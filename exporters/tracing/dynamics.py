@@ -12,7 +12,7 @@ input is their bias b then, whose place b + W y_{t-1} takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Any

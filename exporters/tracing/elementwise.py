@@ -119,6 +119,10 @@ def _or(x: Any, y: Any) -> Any:
     return torch.logical_or(x, y).float()
 
 
+def _other(x: Any, y: Any) -> Any:
+    return (x != y).float()
+
+
 ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "sigmoid": of_one(torch.sigmoid),
     "abs": of_one(torch.abs),
@@ -154,17 +158,22 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "heaviside": of_several(2, _step_at_zero),
     "logical_and": of_several(2, _and),
     "bitwise_and": of_several(2, _and),
+    "__and__": of_several(2, _and),
     "logical_or": of_several(2, _or),
     "bitwise_or": of_several(2, _or),
+    "__or__": of_several(2, _or),
+    "logical_xor": of_several(2, _other),
+    "bitwise_xor": of_several(2, _other),
+    "__xor__": of_several(2, _other),
     "where": of_several(3, torch.where),
     "masked_fill": of_several(3, lambda x, mask, value: torch.where(mask, value, x)),
     "lerp": of_several(3, lambda x, y, weight: x + weight * (y - x)),
 }
-OPERANDS = {
-    name: 2
-    for name in (
-        *("add", "sub", "rsub", "mul", "div", "minimum", "maximum", "heaviside"),
-        *("gt", "ge", "lt", "le", "eq", "ne"),
-        *("logical_and", "bitwise_and", "logical_or", "bitwise_or"),
-    )
-} | {"where": 3, "masked_fill": 3, "lerp": 3}  # values or constants among the arguments
+TERNARY = ("where", "masked_fill", "lerp")
+BINARY = (
+    *("add", "sub", "rsub", "mul", "div", "minimum", "maximum", "heaviside"),
+    *("gt", "ge", "lt", "le", "eq", "ne"),
+    *("logical_and", "bitwise_and", "__and__", "logical_or", "bitwise_or", "__or__"),
+    *("logical_xor", "bitwise_xor", "__xor__"),
+)
+OPERANDS = {**dict.fromkeys(BINARY, 2), **dict.fromkeys(TERNARY, 3)}  # values or constants

@@ -428,8 +428,9 @@ def _output_of(
     """Return leaves and value of the output.
 
     Of several signals, the output is the one that depends on all others, of those that depend on
-    each other the first; without one, all that nothing else depends on, side by side. Of several forms of one, such as its steps and their sum,
-    it is the first. Membranes are outputs if nothing else is; of all steps, or of the last.
+    each other the first; without one, all that nothing else depends on, side by side. Of several
+    forms of one, such as its steps and their sum, it is the first. Membranes of snnTorch's neurons
+    are outputs if nothing else is; of all steps, or of the last.
     """
     signals = _signals(lowering, leaves, calls)
     if not signals:

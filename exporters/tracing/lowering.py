@@ -124,6 +124,12 @@ class Lowering:
         return schema.name.partition("::")[2] if schema else target.__name__
 
     @property
+    def is_taken_apart(self) -> bool:
+        """Whether the forward selects single values of the operator's."""
+        return all(str(user.target) in ("aten.select.int", "aten.unbind.int")
+                   for user in self.node.users)  # fmt: skip
+
+    @property
     def dtype(self) -> torch.dtype:
         """The type of the numbers that the operator reads."""
         source: Any = self.node.args[0]

@@ -19,9 +19,10 @@ import numpy as np
 
 from ...core.errors import ConfigError
 from ..graph import ir as g
-from .dynamics import ONE_POPULATION, Equations
+from .dynamics import Equations
 from .folding import Edge, FoldedLayer, Folding, Operand
 from .kinds import is_snntorch, refusal
+from .names import Names
 from .values import Const
 from .varying import over_steps_of
 
@@ -84,6 +85,7 @@ class _Emission:
                 layer.weights, layer.factor, layer.signs = None, None, ()
         self.merge()
         output = self.merged.get(output, output)
+        self.layers = {name: self.layers[name] for name in self.used(output)}
         for name in self.used(output):
             layer = self.layers[name]
             if layer.neuron is not None and not layer.membrane_of:
@@ -139,8 +141,8 @@ class _Emission:
         groups: dict[str, list[str]] = {}  # by each layer of it
         for name in used:
             if name not in groups:
-                group = [other for other in reads[name] if name in reads[other]]
-                groups |= dict.fromkeys(group, [each for each in used if each in group])
+                group = [each for each in used if each in reads[name] and name in reads[each]]
+                groups.update((each, group) for each in group)
         before: dict[str, set[str]] = {}
         for name in used:
             layer, first = self.layers[name], groups[name][0]
@@ -167,8 +169,6 @@ class _Emission:
         wanted.sort(key=lambda name: not isinstance(self.equations(layers, name)[-1], g.Cell))
         for name in wanted:
             nodes = self.equations(layers, name)
-            for node in nodes:
-                self.folding.names.reserve(node.name)
             self.nodes += nodes
             self.at[name] = nodes[-1].name
             del layers[name]
@@ -178,8 +178,10 @@ class _Emission:
         known = [n for n in self.layers if n in self.at]
         needed = set(self.used(name, known))
         chosen = {n: layer for n, layer in layers.items() if n in needed}
-        module = layers[name].module
-        free = self.folding.names.of(module or "neuron", "neuron")
+        names = Names()
+        for taken in [*(n for n in self.layers if n not in layers), *(n.name for n in self.nodes)]:
+            names.reserve(taken)
+        free = names.of(layers[name].module or "neuron", "neuron")
         return Equations(chosen, name, self.delayed).nodes(free)
 
     def require_equations(self, layers: dict[str, FoldedLayer]) -> None:
