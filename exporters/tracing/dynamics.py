@@ -5,6 +5,8 @@ of one node; what they read of a step before are its states.
 
     v_t = b u_{t-1} + x_t,   s_t = [v_t > 1],   u_t = v_t - s_t      a node with the state u
 
+(`known` finds that these are the graph's `Neuron`).
+
 A state that begins at another value than 0 is read as that until the state `begun`, 0 in the first
 step, is 1. Weights W of a value y of the step before are recurrent weights of the node: its first
 input is their bias b then, whose place b + W y_{t-1} takes.
@@ -25,6 +27,7 @@ from ..graph.equations import traced
 from .elementwise import spikes_or_values
 from .folding import Edge, FoldedLayer
 from .kinds import refusal
+from .known import known_neuron
 from .values import Const
 
 BEGUN = "begun"
@@ -100,7 +103,7 @@ class Equations:
         node = traced(
             g.Dynamics, name, tuple(sources), self.step, states, {}, 1, recurrent=recurrent
         )
-        return [*before, spikes_or_values(node)]
+        return [*before, known_neuron(node) or spikes_or_values(node)]
 
     def step(self, *given: Any) -> tuple[Any, ...]:
         """Return the value of the output and of the states after a step."""

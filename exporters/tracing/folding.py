@@ -330,6 +330,16 @@ class Folding:
             return operand
         return operand._replace(lag=operand.lag + lag)
 
+    def _weighs(self, first: Operand, later: Operand) -> bool:
+        """Return whether an operand is computed of the zeros of others by more than elementwise
+        functions."""
+        called = self._call_of(first)
+        if called is None or not isinstance(later, Edge) or later.layer not in self.layers:
+            return False
+        layer = self.layers[later.layer]
+        pairs = zip(called[1], layer.operands, strict=False)
+        return layer.elementwise is None or any(self._weighs(a, b) for a, b in pairs)
+
     def is_static(self, layer: str) -> bool:
         """Return whether a layer depends on an image alone."""
         if layer == g.INPUT:
@@ -341,8 +351,10 @@ class Folding:
         again, so that 0 is what is delayed."""
         if _identity(first) == _identity(later) or not isinstance(later, Edge):
             return later
+        zero = not isinstance(first, Const) or first.is_zero
+        if zero and not self._weighs(first, later):
+            return later
         if not self._is_call(first, later, -1):
-            zero = not isinstance(first, Const) or first.is_zero
             return later if zero else later._replace(start=first)
         layer, called = self.layers[later.layer], self._call_of(first)
         assert called is not None

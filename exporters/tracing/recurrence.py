@@ -166,7 +166,7 @@ class _Emission:
         read = {edge.layer for layer in others for edge in layer.edges} | {output}
         wanted = [name for name in names if name in read]
         # Spikes first, of which other values are then functions.
-        wanted.sort(key=lambda name: not isinstance(self.equations(layers, name)[-1], g.Cell))
+        wanted.sort(key=lambda name: not self.equations(layers, name)[-1].is_binary([]))
         for name in wanted:
             nodes = self.equations(layers, name)
             self.nodes += nodes
