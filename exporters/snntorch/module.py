@@ -362,7 +362,11 @@ def _check_on(trace: Trace, source: ExportSource, module: nn.Module, traced: Tra
         )
     answer = found.numpy() if output.logits is None else graph.answer.of(found.numpy())
     parity = Parity(graph, kind)
-    parity.add(trace, answer, {name: x.numpy() for name, x in (output.spikes or {}).items()})
+    spikes = {name: x.numpy() for name, x in (output.spikes or {}).items()}
+    if traced.replay is not None:
+        values = traced.replay.values(traced.arranged(torch.from_numpy(code)))
+        spikes |= {n: x.numpy() for n, x in values.items() if len(x) == graph.steps}
+    parity.add(trace, answer, spikes)
     if parity.first_mismatch is not None:
         raise VerificationError(
             f"{kind} and the graph lowered from it differ",

@@ -19,6 +19,7 @@ from .clock import steps_of_nodes
 from .kinds import declared_steps, lowers_itself
 from .lowering import Lowering
 from .recurrence import nodes_of_layers
+from .replay import Replay
 from .values import ALL, Axes, Axis, Path, Reduced, Signal, State
 
 IMAGE = f"give the shape of a sample, --in-shape, without the batch and the steps; or {ONE_STEP}"
@@ -53,6 +54,7 @@ class TracedForward:
         neurons: for the path of each neuron that is called once a step, the node of its spikes.
         answer: of a readout of asnn.
         parts: neurons that lowered themselves, by the name of their last node.
+        replay: of the spikes of neurons written by hand; None where the forward has others too.
         reduced: how the forward reduces all steps to the output, and by which factor; None if it
             returns each.
     """
@@ -72,6 +74,7 @@ class TracedForward:
     neurons: dict[str, str]
     answer: Answer | None
     parts: dict[str, LoweredNeuron]
+    replay: Replay | None
     reduced: tuple[Literal["mean", "last"], float] | None
 
     @property
@@ -358,7 +361,7 @@ def _finished(lowering: Lowering, tensors: list[Any]) -> TracedForward:
             remedy=ONE_STEP,
         )
     states = _new_states(lowering, leaves, made, runs_all)
-    nodes, output = nodes_of_layers(folding, signal.layer, made)
+    nodes, output, by_hand = nodes_of_layers(folding, signal.layer, made)
     if not (lowering.calls or lowering.parts or any(map(_is_of_neuron, nodes))):
         raise ConfigError(
             f"{type(lowering.root).__name__} has no neuron of snnTorch or asnn, nor one by hand",
@@ -381,6 +384,9 @@ def _finished(lowering: Lowering, tensors: list[Any]) -> TracedForward:
         neurons=dict(lowering.neurons),
         answer=lowering.answer,
         parts=lowering.parts,
+        replay=Replay.of(captured, lowering.batch, lowering.axes, lowering.values, by_hand)
+        if by_hand and not captured.calls
+        else None,
         reduced=(value.kind, value.factor) if isinstance(value, Reduced) else None,
     )
 

@@ -52,8 +52,11 @@ class _Feedback:
             self.bias = bias if self.bias is None else self.bias + bias
 
 
-def nodes_of_layers(folding: Folding, output: str, steps: int) -> tuple[list[g.Node], str]:
-    """Return the nodes that the value of a layer needs, in order, and the node with that value.
+def nodes_of_layers(
+    folding: Folding, output: str, steps: int
+) -> tuple[list[g.Node], str, dict[str, str]]:
+    """Return the nodes that the value of a layer needs, in order, the node with that value, and by
+    layer the nodes that are neurons written by hand.
 
     Raises:
         ConfigError: the graph cannot express a loop over the steps, or a layer.
@@ -79,7 +82,7 @@ class _Emission:
     merged: dict[str, str] = field(default_factory=dict)
     nodes: list[g.Node] = field(default_factory=list)
 
-    def emit(self, output: str) -> tuple[list[g.Node], str]:
+    def emit(self, output: str) -> tuple[list[g.Node], str, dict[str, str]]:
         for layer in self.layers.values():
             if layer.varies:  # it is no recurrent weight, and no pole
                 layer.weights, layer.factor, layer.signs = None, None, ()
@@ -100,7 +103,13 @@ class _Emission:
                 self.make_equations(names, output)
             else:
                 self.make(self.layers[names[0]])
-        return self.nodes, self.at[output]
+        neurons = {node.name for node in self.nodes if isinstance(node, g.Neuron | g.Cell)}
+        by_hand = {
+            name: node
+            for name, node in self.at.items()
+            if node in neurons and self.layers[name].elementwise is not None
+        }
+        return self.nodes, self.at[output], by_hand
 
     def used(self, output: str, known: Sequence[str] = ()) -> list[str]:
         """Return the layers that a layer reads, itself included, in the order of their calls, but
