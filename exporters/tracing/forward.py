@@ -13,13 +13,13 @@ from ...core.errors import ConfigError
 from ..graph import ir as g
 from ..graph.answer import Answer
 from ..verification.neurons import LoweredNeuron
+from .by_hand.clock import steps_of_nodes
+from .by_hand.replay import Replay
 from .calls import ONE_STEP
 from .capture import FailedRunError, UntracedError, capture, steps_made
-from .clock import steps_of_nodes
 from .kinds import declared_steps, lowers_itself
 from .lowering import Lowering
 from .recurrence import nodes_of_layers
-from .replay import Replay
 from .values import ALL, Axes, Axis, Path, Reduced, Signal, State
 
 IMAGE = f"give the shape of a sample, --in-shape, without the batch and the steps; or {ONE_STEP}"

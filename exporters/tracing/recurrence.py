@@ -4,32 +4,26 @@ The graph has no loops, but recurrent neurons and filters:
 
     spikes of N at t - 1, through W, added to the input of N     N with recurrent weights W
     y_t = b y_{t-1} + x_t                                        a filter with the pole b
-    elementwise functions of values of each other, and of the step before      see `dynamics`
+    elementwise functions of values of each other, and of the step before      see `by_hand`
     another value of the step before                             a shift
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
-from graphlib import TopologicalSorter
 from typing import Any
 
 import numpy as np
 
-from ...core.errors import ConfigError
 from ..graph import ir as g
-from .dynamics import Equations
+from .by_hand.equations import FEEDBACK, Equations, is_equation, require_equations
+from .by_hand.loops import in_order, merged, used
 from .folding import Edge, FoldedLayer, Folding, Operand
 from .kinds import is_snntorch, refusal
 from .names import Names
 from .values import Const
 from .varying import over_steps_of
-
-FEEDBACK = (
-    "feed the spikes of a neuron back to its own input, through one linear layer or convolution: "
-    "spk, mem = lif(fc(x[t]) + rec(spk), mem)"
-)
 
 
 @dataclass
@@ -71,7 +65,6 @@ class _Emission:
     Attributes:
         weights: recurrent ones, by neuron.
         at: the node with the value of each layer.
-        merged: layers that compute the same as others, with those.
     """
 
     layers: dict[str, FoldedLayer]
@@ -79,16 +72,13 @@ class _Emission:
     steps: int
     weights: dict[str, g.Array] = field(default_factory=dict)
     at: dict[str, str] = field(default_factory=lambda: {g.INPUT: g.INPUT})
-    merged: dict[str, str] = field(default_factory=dict)
     nodes: list[g.Node] = field(default_factory=list)
 
     def emit(self, output: str) -> tuple[list[g.Node], str, dict[str, str]]:
         for layer in self.layers.values():
             if layer.varies:  # it is no recurrent weight, and no pole
                 layer.weights, layer.factor, layer.signs = None, None, ()
-        self.merge()
-        output = self.merged.get(output, output)
-        self.layers = {name: self.layers[name] for name in self.used(output)}
+        self.layers, output = merged(self.layers, output)
         for name in self.used(output):
             layer = self.layers[name]
             if layer.neuron is not None and not layer.membrane_of:
@@ -98,8 +88,8 @@ class _Emission:
         for layer in self.layers.values():
             if layer.membrane_of:
                 layer.operands = self.layers[layer.membrane_of].operands
-        for names in self.order(output):
-            if len(names) > 1 or self.is_equation(self.layers[names[0]]):
+        for names in in_order(self.layers, output):
+            if len(names) > 1 or is_equation(self.layers[names[0]]):
                 self.make_equations(names, output)
             else:
                 self.make(self.layers[names[0]])
@@ -111,66 +101,16 @@ class _Emission:
         }
         return self.nodes, self.at[output], by_hand
 
-    def used(self, output: str, known: Sequence[str] = ()) -> list[str]:
-        """Return the layers that a layer reads, itself included, in the order of their calls, but
-        for known ones."""
-        found: set[str] = set(known)
-        waiting = [output]
-        while waiting:
-            name = waiting.pop()
-            if name not in found and name in self.layers:
-                found.add(name)
-                waiting += [edge.layer for edge in self.layers[name].edges]
-        return [name for name in self.layers if name in found and name not in known]
-
-    def merge(self) -> None:
-        """Let layers that compute the same of the same values be one."""
-        while True:
-            first: dict[Hashable, str] = {}
-            again: dict[str, str] = {}
-            for layer in self.layers.values():
-                if layer.neuron is None and not layer.varies:
-                    same = first.setdefault((layer.key, *layer.operands), layer.name)
-                    if same != layer.name:
-                        again[layer.name] = same
-            if not again:
-                return
-            for layer in self.layers.values():
-                layer.operands = [
-                    x._replace(layer=again.get(x.layer, x.layer)) if isinstance(x, Edge) else x
-                    for x in layer.operands
-                ]
-            self.layers = {k: layer for k, layer in self.layers.items() if k not in again}
-            self.merged = {k: again.get(v, v) for k, v in self.merged.items()} | again
-
-    def order(self, output: str) -> list[list[str]]:
-        """Return the layers in order, those together that read each other's values."""
-        used = self.used(output)
-        reads = {name: set(self.used(name)) for name in used}
-        groups: dict[str, list[str]] = {}  # by each layer of it
-        for name in used:
-            if name not in groups:
-                group = [each for each in used if each in reads[name] and name in reads[each]]
-                groups.update((each, group) for each in group)
-        before: dict[str, set[str]] = {}
-        for name in used:
-            layer, first = self.layers[name], groups[name][0]
-            found = {edge.layer for edge in layer.edges} | {layer.membrane_of}
-            before.setdefault(first, set()).update(groups[n][0] for n in found & set(used))
-            before[first].discard(first)
-        return [groups[first] for first in TopologicalSorter(before).static_order()]
+    def used(self, output: str) -> list[str]:
+        """Return the layers that a layer reads, itself included, in the order of their calls."""
+        return used(self.layers, output)
 
     # Neurons written by hand
-
-    def is_equation(self, layer: FoldedLayer) -> bool:
-        """Return whether a layer is a function of its own value, or of a state that does not begin
-        at 0."""
-        return any(edge.layer == layer.name or edge.start is not None for edge in layer.edges)
 
     def make_equations(self, names: list[str], output: str) -> None:
         """Make a node of layers that read each other's values, for each value that others read."""
         layers = {name: self.layers[name] for name in names}
-        self.require_equations(layers)
+        require_equations(layers)
         others = [self.layers[name] for name in self.used(output) if name not in layers]
         read = {edge.layer for layer in others for edge in layer.edges} | {output}
         wanted = [name for name in names if name in read]
@@ -184,26 +124,13 @@ class _Emission:
 
     def equations(self, layers: dict[str, FoldedLayer], name: str) -> list[g.Node]:
         """Return the nodes of equations of which the value of a layer is needed."""
-        known = [n for n in self.layers if n in self.at]
-        needed = set(self.used(name, known))
+        needed = used(self.layers, name, [n for n in self.layers if n in self.at])
         chosen = {n: layer for n, layer in layers.items() if n in needed}
         names = Names()
         for taken in [*(n for n in self.layers if n not in layers), *(n.name for n in self.nodes)]:
             names.reserve(taken)
         free = names.of(layers[name].module or "neuron", "neuron")
         return Equations(chosen, name, self.delayed).nodes(free)
-
-    def require_equations(self, layers: dict[str, FoldedLayer]) -> None:
-        """Refuse layers that feed each other and are no equations of one neuron."""
-        for layer in layers.values():
-            weighs = layer.weights is not None and layer.neuron is None
-            if layer.varies or not (weighs or layer.elementwise is not None):
-                loop = " → ".join(each.where for each in layers.values())
-                raise ConfigError(
-                    "the forward feeds values back in a way that exports do not have",
-                    why=f"a loop over the steps: {loop}",
-                    remedy=FEEDBACK,
-                )
 
     # Loops
 

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import torch.utils._pytree as pytree
 from torch import fx
 
-from .calls import PART
-from .capture import Capture
-from .elementwise import OPERANDS
-from .lowering import EMPTY, SHAPED
+from ..calls import PART
+from ..capture import Capture
+from ..elementwise import OPERANDS
+from ..lowering import EMPTY, SHAPED
 
 JOINS = ("stack", "cat")
 SUMS = ("add", "maximum")

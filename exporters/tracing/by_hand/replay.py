@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from .capture import Capture
-from .values import Axes, Signal
+from ..capture import Capture
+from ..values import Axes, Signal
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ input is their bias b then, whose place b + W y_{t-1} takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Any
@@ -22,19 +22,47 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..graph import ir as g
-from ..graph.equations import traced
-from .elementwise import spikes_or_values
-from .folding import Edge, FoldedLayer
-from .kinds import refusal
+from ....core.errors import ConfigError
+from ...graph import ir as g
+from ...graph.equations import traced
+from ..elementwise import spikes_or_values
+from ..folding import Edge, FoldedLayer
+from ..kinds import refusal
+from ..values import Const
 from .known import known_neuron
-from .values import Const
 
 BEGUN = "begun"
 ONE_POPULATION = (
-    "make one neuron of all that feed each other: its input torch.cat([a, b], 1), its spikes of "
-    "the step before fed back through one linear layer"
+    "make one neuron of all that feed each other, whose spikes reach all of them a step later "
+    "through one linear layer: lif(torch.cat([a, b], 1) + rec(spk), mem)"
 )
+
+
+FEEDBACK = (
+    "feed the spikes of a neuron back to its own input, through one linear layer or convolution: "
+    "spk, mem = lif(fc(x[t]) + rec(spk), mem)"
+)
+ADD_INPUT = "add a value of the input to its membrane: mem = beta * mem + fc(x[t])"
+
+
+def is_equation(layer: FoldedLayer) -> bool:
+    """Return whether a layer is a function of its own value, or of a state that does not begin at
+    0."""
+    return any(edge.layer == layer.name or edge.start is not None for edge in layer.edges)
+
+
+def require_equations(layers: Mapping[str, FoldedLayer]) -> None:
+    """Refuse layers that feed each other and are no equations of one neuron."""
+    for layer in layers.values():
+        weighs = layer.weights is not None and layer.neuron is None
+        if layer.varies or not (weighs or layer.elementwise is not None):
+            loop = " → ".join(each.where for each in layers.values())
+            alone = sum(each.neuron is not None for each in layers.values()) == 1
+            raise ConfigError(
+                "the forward feeds values back in a way that exports do not have",
+                why=f"a loop over the steps: {loop}",
+                remedy=FEEDBACK if alone else ONE_POPULATION,
+            )
 
 
 @dataclass
@@ -63,10 +91,13 @@ class Equations:
                 edges = [self.found(layer, edge) for edge in layer.edges]
                 before[layer.name] = {e.layer for e in edges if not e.lag} & self.layers.keys()
         self.order = list(TopologicalSorter(before).static_order())
-        if len(weights) > 1 or (self.weights is not None and not self.sources):
-            why = "it feeds a value of the step before back to neurons that "
-            why += "more weights feed" if self.sources else "read nothing else"
+        if len(weights) > 1:
+            names = " and ".join(repr(layer.where) for layer in weights)
+            why = f"{names} feed values of neurons back to the same neurons"
             raise refusal(weights[-1].where, weights[-1].kind, why, ONE_POPULATION)
+        if not self.sources:
+            why = "the neuron reads nothing but its own values"
+            raise ConfigError(f"{self.output!r} cannot be exported", why=why, remedy=ADD_INPUT)
 
     def found(self, layer: FoldedLayer, edge: Edge) -> Edge:
         """Note a source or a state that a layer reads, and return what it reads in the end."""
@@ -76,7 +107,8 @@ class Equations:
             (read,) = self.weights.edges
             edge = Edge(read.layer, read.lag + edge.lag)
             if edge.lag != 1:
-                why = f"it reads a value of {edge.lag} steps before"
+                when = f"{edge.lag} steps before" if edge.lag else "the same step"
+                why = f"it feeds a value of {when} back"
                 raise refusal(self.weights.where, self.weights.kind, why, ONE_POPULATION)
             self.states[edge] = "s"
         elif edge.lag and (edge.layer in self.layers or edge.start is not None):

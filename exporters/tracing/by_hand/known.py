@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..graph import ir as g
-from ..graph.cell import COMPARISONS, OPERATIONS
+from ...graph import ir as g
+from ...graph.cell import COMPARISONS, OPERATIONS
 
 TRIED = 512  # random states and inputs
 
