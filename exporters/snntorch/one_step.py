@@ -125,25 +125,33 @@ def _parted(kind: type, returned: Any, names: list[str]) -> tuple[Any, dict[str,
     values = list(returned) if isinstance(returned, tuple | list) else [returned]
     if len(values) == 2 and isinstance(values[1], tuple | list) and len(values[1]) == number > 1:
         values = [values[0], *values[1]]
-    if len(values) <= number:
-        shown = ", ".join(names)
-        what = f"the forward takes {shown} and does not return {'it' if number == 1 else 'them'}"
-        why = "a step needs the states of the one before"
-        raise ConfigError(what, why=why, remedy=f"{RETURNED}, or loop over the steps in it")
     written = _returned_names(kind)[-number:]
     order = written if sorted(written) == sorted(names) else names
+    moved = any(a in names and a != b for a, b in zip(written, order, strict=False))
+    if len(values) <= number or moved:
+        shown, them = ", ".join(names), "it" if number == 1 else "them"
+        raise ConfigError(
+            f"the forward takes {shown} and does not return {them}" + " in this order" * moved,
+            why="a step needs the states of the one before",
+            remedy=f"{RETURNED}, or loop over the steps in it",
+        )
     output = values[0] if len(values) == number + 1 else tuple(values[:-number])
     return output, dict(zip(order, values[-number:], strict=True))
 
 
 def _returned_names(kind: type) -> list[str]:
-    """Return the names of variables that a forward returns, as far as they can be read."""
+    """Return the names of variables that a forward returns, as far as they can be read; empty ones
+    of other expressions."""
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(kind.forward)))
+        tree = ast.parse(textwrap.dedent(inspect.getsource(kind.forward)))  # type: ignore[attr-defined]
     except (OSError, TypeError, SyntaxError):
         return []
-    returns = [node.value for node in ast.walk(tree) if isinstance(node, ast.Return)]
-    return [x.id for x in ast.walk(returns[-1]) if isinstance(x, ast.Name)] if returns else []
+    returns = [node for node in ast.walk(tree) if isinstance(node, ast.Return)]
+    last = max(returns, key=lambda node: node.lineno).value if returns else None
+    parts = list(last.elts) if isinstance(last, ast.Tuple | ast.List) else []
+    if len(parts) == 2 and isinstance(parts[1], ast.Tuple | ast.List):
+        parts = [parts[0], *parts[1].elts]
+    return [part.id if isinstance(part, ast.Name) else "" for part in parts]
 
 
 def _kept(
