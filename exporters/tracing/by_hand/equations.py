@@ -15,7 +15,7 @@ input is their bias b then, whose place b + W y_{t-1} takes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -102,7 +102,8 @@ class Equations:
     def found(self, layer: FoldedLayer, edge: Edge) -> Edge:
         """Note a source or a state that a layer reads, and return what it reads in the end."""
         if edge.start is not None and layer.elementwise is not None:
-            self.starts[edge] = layer.elementwise.tensor(edge.start)
+            start = layer.elementwise.tensor(edge.start)
+            self.starts |= {edge._replace(lag=lag + 1): start for lag in range(edge.lag)}
         if self.weights is not None and edge.layer == self.weights.name:
             (read,) = self.weights.edges
             edge = Edge(read.layer, read.lag + edge.lag)
@@ -124,7 +125,8 @@ class Equations:
     def nodes(self, name: str) -> list[g.Node]:
         """Return the nodes, the last of which has a name."""
         states = list(self.states.values()) + [BEGUN] * bool(self.starts)
-        sources, before, recurrent = list(self.sources.values()), [], None
+        sources, recurrent = list(self.sources.values()), None
+        before: list[g.ChannelScale] = []
         if self.weights is not None:
             assert self.weights.weights is not None
             weight, bias = self.weights.weights
@@ -135,7 +137,13 @@ class Equations:
         node = traced(
             g.Dynamics, name, tuple(sources), self.step, states, {}, 1, recurrent=recurrent
         )
-        return [*before, known_neuron(node) or spikes_or_values(node)]
+        neuron = known_neuron(node)
+        if neuron is not None:
+            factor = [
+                replace(scale, inputs=neuron.inputs, factor=scale.factor + 1) for scale in before
+            ]
+            return [*factor, replace(neuron, inputs=(factor[0].name,)) if factor else neuron]
+        return [*before, spikes_or_values(node)]
 
     def step(self, *given: Any) -> tuple[Any, ...]:
         """Return the value of the output and of the states after a step."""
@@ -143,7 +151,7 @@ class Equations:
         fed_back = next(rest) if self.weights is not None else None
         values = {edge: next(rest) for edge in self.sources}
         held = {edge: next(rest) for edge in self.states}
-        begun = next(rest, None)
+        begun: Any = next(rest, None)
 
         def read(edge: Edge, value: Any) -> Any:
             start = self.starts.get(edge)

@@ -1,7 +1,8 @@
 """Equations that are those of leaky integrate-and-fire, the graph's `Neuron`.
 
 A step is followed in values α u + β x + γ of the state u and the input x, apart for neurons that
-fire and that do not. Whether rounding agrees too is tried on random numbers.
+fire and that do not. Whether rounding agrees too is tried on random numbers, but for the sums of
+recurrent weights, which each runtime adds in an order of its own.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from ...graph import ir as g
 from ...graph.cell import COMPARISONS, OPERATIONS
 
 TRIED = 512  # random states and inputs
+ZERO, ONE = np.zeros(1), np.ones(1)
 
 
 class _UnknownError(Exception):
@@ -22,15 +24,20 @@ class _UnknownError(Exception):
 
 
 class _Affine(NamedTuple):
-    """α u + β x + γ."""
+    """α u + β x + β' r + γ, with r what recurrent weights add."""
 
     state: g.Array
     input: g.Array
+    received: g.Array
     constant: g.Array
+
+    @staticmethod
+    def of(constant: Any, state: Any = ZERO, input: Any = ZERO, received: Any = ZERO) -> _Affine:
+        return _Affine(state, input, received, constant)
 
     @property
     def is_constant(self) -> bool:
-        return not (self.state.any() or self.input.any())
+        return not (self.state.any() or self.input.any() or self.received.any())
 
     def equals(self, other: _Affine) -> bool:
         return all(bool((a == b).all()) for a, b in zip(self, other, strict=True))
@@ -46,9 +53,13 @@ class _Value(NamedTuple):
 def known_neuron(cell: g.Dynamics) -> g.Neuron | None:
     """Return the neuron that computes the same, bit by bit; None if there is none.
 
-    v = leak u + gain x,   s = [v > threshold],   u' = v - size s, or v (1 - s)
+        v = leak u + gain x,   s = [v > threshold],   u' = v - size s, or v (1 - s)
+
+    The state of the equations may be u, or u times a number k, such as the leak. The first input
+    of recurrent equations is what their weights add to; the neuron has one input, the other.
     """
-    if len(cell.state_names) != 1 or len(cell.inputs) != 1 or cell.recurrent is not None:
+    fed_back = cell.recurrent is not None
+    if len(cell.state_names) != 1 + fed_back or len(cell.inputs) != 1 + fed_back:
         return None
     try:
         neuron, k = _Step(cell).neuron()
@@ -63,10 +74,14 @@ class _Step:
     def __init__(self, cell: g.Dynamics) -> None:
         self.cell = cell
         self.compared: _Affine | None = None  # positive where a neuron fires
-        zero, one = np.zeros(1), np.ones(1)
-        constants = [_Affine(zero, zero, np.float64(x)) for x in cell.constants]
-        first = [_Affine(zero, one, zero), _Affine(one, zero, zero), *constants]
-        self.values = [_Value(x, x) for x in first]
+        self.state = 1 - cell.state_names.index("s") if len(cell.state_names) > 1 else 0
+        given = [_Affine.of(ZERO, input=ONE)]
+        states = [_Affine.of(ZERO, state=ONE)]
+        if cell.recurrent is not None:
+            given = [_Affine.of(ZERO, received=ONE), *given]
+            states.insert(1 - self.state, _Affine.of(np.full(1, np.nan)))  # read by weights alone
+        constants = [_Affine.of(x.astype(np.float64)) for x in cell.constants]
+        self.values = [_Value(x, x) for x in (*given, *states, *constants)]
         for kind, inputs in cell.operations:
             self.values.append(self.result(kind, [self.values[i] for i in inputs]))
 
@@ -85,18 +100,21 @@ class _Step:
         if self.compared is not None and not self.compared.equals(difference):
             raise _UnknownError
         self.compared = difference
-        zero, one = np.zeros(1), np.ones(1)
-        return _Value(_Affine(zero, zero, one), _Affine(zero, zero, zero))
+        return _Value(_Affine.of(ONE), _Affine.of(ZERO))
 
     def neuron(self) -> tuple[g.Neuron, g.Array]:
         """Return the neuron, and of its membrane k times which is the state."""
-        fires, rests = self.values[self.cell.after[0]]
+        fires, rests = self.values[self.cell.after[self.state]]
         spikes = self.values[self.cell.output]
         if self.compared is None or not (spikes.fires.is_constant and spikes.rests.is_constant):
             raise _UnknownError
-        zero, threshold = np.zeros(1), -self.compared.constant
-        membrane = self.compared._replace(constant=zero)
+        threshold, membrane = -self.compared.constant, self.compared._replace(constant=ZERO)
         if not (membrane.input.all() and (threshold > 0).all()):
+            raise _UnknownError
+        if self.cell.recurrent is not None and not (
+            (membrane.received == membrane.input).all()
+            and self.cell.after[1 - self.state] == self.cell.output
+        ):
             raise _UnknownError
         k = rests.input / membrane.input
         reduced = _of_branch("sub", [rests, fires])
@@ -104,7 +122,7 @@ class _Step:
             k.all()
             and (spikes.fires.constant == 1).all()
             and not spikes.rests.constant.any()
-            and rests.equals(_Affine(k * membrane.state, k * membrane.input, zero))
+            and rests.equals(_Affine(*(k * part for part in membrane)))
         ):
             raise _UnknownError
         if reduced.is_constant:
@@ -115,7 +133,8 @@ class _Step:
             raise _UnknownError
         neuron = g.Neuron(
             name=self.cell.name,
-            inputs=self.cell.inputs,
+            inputs=self.cell.inputs[-1:],
+            recurrent=self.cell.recurrent,
             leak=_row(k * membrane.state),
             gain=_row(membrane.input),
             threshold=_row(threshold),
@@ -137,9 +156,8 @@ def _of_branch(kind: str, inputs: list[_Affine]) -> _Affine:
             raise _UnknownError
         return inputs[1 if chosen.pop() else 2]
     if all(x.is_constant for x in inputs):
-        zero = np.zeros(1)
         found = OPERATIONS[kind](*(x.constant for x in inputs))
-        return _Affine(zero, zero, np.asarray(found, np.float64))
+        return _Affine.of(np.asarray(found, np.float64))
     if kind == "mul" and inputs[0].is_constant:
         inputs = inputs[::-1]
     if kind in ("mul", "div") and inputs[1].is_constant:
@@ -175,6 +193,12 @@ def _is_same(cell: g.Dynamics, neuron: g.Neuron, k: g.Array) -> bool:
     def apply(_: int, kind: str, inputs: list[g.Array]) -> g.Array:
         return np.asarray(OPERATIONS[kind](*inputs), np.float32)
 
-    values = cell.results([x], [k * u], [], apply)
-    after = k * after
-    return np.array_equal(values[cell.output], s) and np.array_equal(values[cell.after[0]], after)
+    inputs, states = [x], dict.fromkeys(cell.state_names, k * u)
+    if cell.recurrent is not None:
+        inputs, states = [0 * x, x], {**states, "s": 0 * u}
+    values = cell.results(inputs, list(states.values()), [], apply)
+    wanted = {**dict.fromkeys(cell.state_names, k * after), "s": s}
+    return np.array_equal(values[cell.output], s) and all(
+        np.array_equal(values[i], wanted[name])
+        for name, i in zip(cell.state_names, cell.after, strict=True)
+    )
