@@ -185,6 +185,11 @@ class Dynamics(Node):
                 return found
             kept = after
 
+    @property
+    def has_spikes(self) -> bool:
+        """Whether its value is 0 or 1 by its equations: a comparison, or a product of such."""
+        return self._holding(_is_binary, _binary)[self.output]
+
     def is_one(self, index: int) -> bool:
         """Return whether a value is the constant 1."""
         first = len(self.inputs) + len(self.state_names) + len(self.schedules)
@@ -211,7 +216,7 @@ class Cell(Dynamics):
             ConfigError: its value is no comparison nor a product of such, or it or a new state is
                 a constant.
         """
-        if not self._holding(_is_binary, _binary)[self.output]:
+        if not self.has_spikes:
             raise ConfigError(
                 "its step returns values that are not 0 or 1",
                 remedy="return spike(v - threshold) or a comparison first, then the new states",

@@ -36,6 +36,7 @@ from ..tracing.neurons import has_condition, require_supported, violates_conditi
 from ..verification.neurons import check_neurons
 from ..verification.parity import Parity
 from .layers import end_with_readout, fold_norms, over_steps
+from .one_step import with_all_steps
 from .prepared import dequantised, prepared
 
 CONDITION = (
@@ -93,6 +94,8 @@ def source_of_module(
     rounded = dequantised(module)
     module = prepared(module)
     _check(module)
+    with _evaluating(module):
+        module = with_all_steps(module, in_shape, steps, frames=frames)
     traced = trace_module(module, in_shape, steps)
     steps = _steps_of(module, traced, steps)
     if notify is not None and traced.outputs[0] > 0:
@@ -125,12 +128,6 @@ def _of_network(
 def _check(module: nn.Module) -> None:
     """Refuse a module that cannot be exported, whatever its forward computes."""
     kind = type(module).__name__
-    if not any(is_snntorch(part) or lowers_itself(part) for part in module.modules()):
-        raise ConfigError(
-            f"{kind} has no neuron of snnTorch or asnn",
-            remedy="give a network with neurons such as snn.Leaky or asnn.models.AdaptiveLeaky, or "
-            "give its own neurons a method lower(graph, name), see 'A neuron' in CONTRIBUTING.md",
-        )
     if is_snntorch(module) or lowers_itself(module):
         raise ConfigError(f"{kind} is a neuron, not a network", remedy="put it in nn.Sequential")
     for name, part in module.named_modules():
@@ -384,7 +381,11 @@ def _check_on(trace: Trace, source: ExportSource, module: nn.Module, traced: Tra
         )
     answer = found.numpy() if output.logits is None else graph.answer.of(found.numpy())
     parity = Parity(graph, kind)
-    parity.add(trace, answer, {name: x.numpy() for name, x in (output.spikes or {}).items()})
+    spikes = {name: x.numpy() for name, x in (output.spikes or {}).items()}
+    if traced.replay is not None:
+        values = traced.replay.values(traced.arranged(torch.from_numpy(code)))
+        spikes |= {n: x.numpy() for n, x in values.items() if len(x) == graph.steps}
+    parity.add(trace, answer, spikes)
     if parity.first_mismatch is not None:
         raise VerificationError(
             f"{kind} and the graph lowered from it differ",

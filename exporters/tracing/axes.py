@@ -10,6 +10,9 @@ from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from .elementwise import ELEMENTWISE
 from .samples import concatenated, gathered, picked, reshaped, with_axis
 from .values import ALL, Axes, Axis, Collected, Const, Several, Signal, State
 
@@ -92,6 +95,8 @@ def stack(low: Lowering, tensors: Sequence[Any], dim: int = 0) -> Any:
     parts = list(tensors)
     first = parts[0]
     dim %= len(low.node.meta["val"].shape)
+    if len(parts) == 1 and low.is_taken_apart:
+        return unsqueeze(low, first, dim)
     if all(isinstance(part, Signal | State) for part in parts):
         axes = list(first.axes)
         axes.insert(dim, "T")
@@ -319,9 +324,11 @@ def _same(low: Lowering, x: Any, *_: Any, **__: Any) -> Any:
 
 
 def converted(low: Lowering, x: Any, *_: Any, dtype: Any = None, **__: Any) -> Any:
-    if dtype is not None and not dtype.is_floating_point:
-        raise low.refusal(f"it converts values to {dtype}", WHOLE)
-    return x
+    if dtype is None or dtype.is_floating_point or not low.dtype.is_floating_point:
+        return x
+    if dtype == torch.bool:
+        return ELEMENTWISE["bool"](low, x)
+    raise low.refusal(f"it converts values to {dtype}", WHOLE)
 
 
 def _copied(low: Lowering, to: Any, source: Any, *_: Any) -> Any:

@@ -107,7 +107,7 @@ def capture(
     Raises:
         ConfigError: its forward fails, or cannot be captured.
     """
-    required, optional = _states_of_forward(module)
+    required, optional = states_of_forward(module)
     try:
         return _Run(module, example, [*required, *optional], by_step, remedy).captured()
     except ConfigError:
@@ -122,7 +122,7 @@ def steps_made(module: nn.Module, example: Tensor, remedy: str) -> int:
     Raises:
         ConfigError: the forward fails.
     """
-    required, _ = _states_of_forward(module)
+    required, _ = states_of_forward(module)
     found = [call.where for call in _Run(module, example, required, True, remedy).calls.made]
     return max((found.count(where) for where in set(found)), default=0)
 
@@ -258,7 +258,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _states_of_forward(module: nn.Module) -> tuple[list[str], list[str]]:
+def states_of_forward(module: nn.Module) -> tuple[list[str], list[str]]:
     """Return the arguments behind the first: those without a value, and those that are None."""
     parameters = list(inspect.signature(module.forward).parameters.values())[1:]
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]

@@ -10,7 +10,7 @@ import torch
 
 from ..graph import ir as g
 from .axes import ARRANGING
-from .elementwise import ELEMENTWISE, is_value, of_two, with_constant
+from .elementwise import ELEMENTWISE, elementwise, is_value, node_of, of_several
 from .layers.functions import FUNCTIONS
 from .layers.matrices import along, matmul
 from .layers.reductions import extremum, reduced, softmax
@@ -28,7 +28,7 @@ from .layers.windows import (
     resampled,
     roll,
 )
-from .samples import by_channel, image, of_image, padded, samples, two_operands
+from .samples import by_channel, image, of_image, operands_of, padded, samples
 from .values import Const, Signal
 
 if TYPE_CHECKING:
@@ -195,21 +195,26 @@ def instance_norm(
 
 
 def relu(low: Lowering, x: Any) -> Any:
-    return _unary(low, x, lambda name, inputs: [g.Relu(name=name, inputs=tuple(inputs))])
+    make = lambda name, inputs: [g.Relu(name=name, inputs=tuple(inputs))]  # noqa: E731
+    return _unary(low, x, make, torch.relu)
 
 
 def tanh(low: Lowering, x: Any) -> Any:
-    return _unary(low, x, lambda name, inputs: [g.Tanh(name=name, inputs=tuple(inputs), scale=1.0)])
+    make = lambda name, inputs: [g.Tanh(name=name, inputs=tuple(inputs), scale=1.0)]  # noqa: E731
+    return _unary(low, x, make, torch.tanh)
 
 
-def _unary(low: Lowering, x: Any, make: Any) -> Any:
+def _unary(low: Lowering, x: Any, make: Any, function: Callable[..., Any]) -> Any:
     x = low.signal(x)
-    return low.call([x], low.folding.shape(x.layer), make, axes=x.axes)
+    shape = low.folding.shape(x.layer)
+    whole = elementwise(low, function, shape, x.axes)
+    return low.call([x], shape, make, axes=x.axes, elementwise=whole)
 
 
 def add(low: Lowering, x: Any, y: Any, alpha: Any = 1) -> Any:
     """x + alpha y."""
-    inputs, shape, axes = two_operands(low, x, y)
+    inputs, shape, axes = operands_of(low, x, y)
+    whole = elementwise(low, _sum_of(alpha), shape, axes)
 
     def make(name: str, given: list[Any]) -> list[g.Node]:
         constants = [i for i, each in enumerate(given) if isinstance(each, Const)]
@@ -224,14 +229,21 @@ def add(low: Lowering, x: Any, y: Any, alpha: Any = 1) -> Any:
         scale = alpha if at == 0 else 1
         offset = by_channel(low, given[at], shape, axes)
         if offset is None:
-            return [with_constant(low, name, given, lambda a, b: a + alpha * b, shape, axes)]
+            return [node_of(name, given, whole)]
         offset = offset * np.float32(1 if at == 0 else alpha)
         if scale == 1 and not offset.any():
             return []
         factor = np.full_like(offset, scale)
         return [_channel_scale(name, given[1 - at], factor, offset)]
 
-    return low.call(inputs, shape, make, axes=axes, signs=(1.0, float(alpha)))
+    signs = (1.0, float(alpha))
+    return low.call(inputs, shape, make, axes=axes, signs=signs, elementwise=whole)
+
+
+def _sum_of(alpha: float) -> Callable[..., Any]:
+    """Return the function a + alpha b."""
+    plain: dict[float, Callable[..., Any]] = {1: torch.add, -1: torch.sub}
+    return plain.get(alpha, lambda a, b: a + alpha * b)
 
 
 def sub(low: Lowering, x: Any, y: Any, alpha: Any = 1) -> Any:
@@ -249,28 +261,45 @@ def neg(low: Lowering, x: Any) -> Any:
 def mul(low: Lowering, x: Any, y: Any) -> Any:
     if isinstance(x, Const) and isinstance(y, int | float):
         return low.constant(x, lambda tensor: tensor * y)
-
-    def make(name: str, inputs: list[Any]) -> list[g.Node]:
-        constants = [i for i, given in enumerate(inputs) if isinstance(given, Const)]
-        if not constants:
-            return [g.Product(name=name, inputs=tuple(inputs))]
-        factor = by_channel(low, inputs[constants[0]], shape, axes)
-        if factor is None:
-            return [with_constant(low, name, inputs, torch.mul, shape, axes)]
-        source = inputs[1 - constants[0]]
-        return [_channel_scale(name, source, factor, np.zeros_like(factor))]
-
-    inputs, shape, axes = two_operands(low, x, y)
-    constant = next((given for given in inputs if isinstance(given, Const)), None)
-    factor = None if constant is None else by_channel(low, constant, shape, axes)
-    return low.call(inputs, shape, make, axes=axes, factor=factor)
+    return _product(low, x, y, torch.mul)
 
 
 def div(low: Lowering, x: Any, y: Any) -> Any:
     if is_value(y):
         return _DIVISION(low, x, y)
     other = Const.of(torch.tensor(float(y))) if isinstance(y, int | float) else y
-    return mul(low, x, low.constant(other, torch.reciprocal))
+    return _product(low, x, other, torch.div, torch.reciprocal)
+
+
+def _product(
+    low: Lowering,
+    x: Any,
+    y: Any,
+    function: Callable[..., Any],
+    factor_of: Callable[..., Any] = torch.Tensor.float,
+) -> Any:
+    """Return x y, or a function of x and a constant y that is x times a factor which follows from
+    y."""
+    inputs, shape, axes = operands_of(low, x, y)
+    whole = elementwise(low, function, shape, axes)
+
+    def factor_among(operands: list[Any]) -> g.Array | None:
+        constant = next((each for each in operands if isinstance(each, Const)), None)
+        if constant is None:
+            return None
+        return by_channel(low, low.constant(constant, factor_of), shape, axes)
+
+    def make(name: str, given: list[Any]) -> list[g.Node]:
+        sources = [each for each in given if not isinstance(each, Const)]
+        if len(sources) == 2:
+            return [g.Product(name=name, inputs=tuple(given))]
+        factor = factor_among(given)
+        if factor is None:
+            return [node_of(name, given, whole)]
+        return [_channel_scale(name, sources[0], factor, np.zeros_like(factor))]
+
+    more = {"factor": factor_among(inputs), "elementwise": whole}
+    return low.call(inputs, shape, make, axes=axes, **more)
 
 
 def _channel_scale(name: str, source: str, factor: g.Array, offset: g.Array) -> g.Node:
@@ -285,13 +314,7 @@ def _unsupported(why: str, remedy: str) -> Callable[..., Any]:
 
 
 _NO_ANSWER = _unsupported("exports return the values that the answer is chosen from", LOGITS)
-_SPIKES = _unsupported(
-    "exports have the spikes of neurons alone",
-    "use a neuron of snnTorch or asnn, or give the module that computes it a method lower(graph, "
-    "name), see 'A neuron' in CONTRIBUTING.md",
-)
-
-_DIVISION = of_two(torch.div)
+_DIVISION = of_several(2, torch.div)
 
 OPERATORS: dict[str, Callable[..., Any]] = {
     **ARRANGING,
@@ -354,8 +377,4 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "softmax": softmax(log=False),
     "log_softmax": softmax(log=True),
     "argmax": _NO_ANSWER,
-    "gt": _SPIKES,
-    "ge": _SPIKES,
-    "lt": _SPIKES,
-    "le": _SPIKES,
 }

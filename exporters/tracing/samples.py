@@ -266,11 +266,11 @@ def of_sample(low: Lowering, constant: Const, shape: g.Shape, axes: Axes) -> g.A
     return np.array(np.broadcast_to(array, sizes).transpose(order)).reshape(shape)
 
 
-def two_operands(low: Lowering, x: Any, y: Any) -> tuple[list[Signal | Const], g.Shape, Axes]:
-    """Return two operands, at most one of them constant, with the shape and axes of the result."""
+def operands_of(low: Lowering, *parts: Any) -> tuple[list[Signal | Const], g.Shape, Axes]:
+    """Return operands, not all of them constant, with the shape and axes of the result."""
     given = [
         Const.of(torch.tensor(float(part))) if isinstance(part, int | float) else part
-        for part in (x, y)
+        for part in parts
     ]
     found: list[Signal | Const] = [
         part if isinstance(part, Const) else low.signal(part) for part in given

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..axes import chunk, transpose
-from ..elementwise import of_one, of_two
+from ..elementwise import of_one, of_several
 from ..values import Const
 from .matrices import matmul
 from .reductions import reduced, softmax
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 BELOW = -1e9
 _SQUARES = of_one(torch.square)
-_PRODUCT = of_two(torch.mul)
-_TOTAL = of_two(torch.add)
+_PRODUCT = of_several(2, torch.mul)
+_TOTAL = of_several(2, torch.add)
 _MEAN, _SUM, _SOFTMAX = reduced("mean"), reduced("sum"), softmax(log=False)
 
 
@@ -77,7 +77,7 @@ def prelu(low: Lowering, x: Any, weight: Any) -> Any:
     """max(x, 0) + w min(x, 0), w a number, or one for each channel, the axis behind the batch."""
     axes = len(low.traced(x).axes)
     by_channel = low.constant(weight, lambda w: w.reshape(1, -1, *[1] * (axes - 2)))
-    return of_two(lambda a, w: a.clamp(min=0) + w * a.clamp(max=0))(low, x, by_channel)
+    return of_several(2, lambda a, w: a.clamp(min=0) + w * a.clamp(max=0))(low, x, by_channel)
 
 
 def _softplus(x: Any, beta: float = 1, threshold: float = 20) -> Any:
@@ -94,7 +94,7 @@ def _gelu(x: Any, approximate: str = "none") -> Any:
 def glu(low: Lowering, x: Any, dim: int = -1) -> Any:
     """a σ(b) of the two halves of an axis."""
     a, b = chunk(low, x, 2, dim)
-    return of_two(lambda a, b: a * torch.sigmoid(b))(low, a, b)
+    return of_several(2, lambda a, b: a * torch.sigmoid(b))(low, a, b)
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {

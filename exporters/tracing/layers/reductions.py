@@ -14,7 +14,7 @@ from ...graph import ir as g
 from ...graph.equations import traced
 from ..axes import converted
 from ..calls import ONE_STEP
-from ..elementwise import is_value, of_two
+from ..elementwise import is_value, of_several
 from ..samples import parted, reshaped, with_axis
 from ..values import ALL, Axes, Reduced, Several, Signal
 
@@ -59,7 +59,7 @@ def extremum(kind: Literal["max", "min"]) -> Callable[..., Any]:
 
     def operator(low: Lowering, x: Any, *args: Any, **kwargs: Any) -> Any:
         if args and is_value(args[0]):
-            return of_two(torch.maximum if kind == "max" else torch.minimum)(low, x, *args)
+            return of_several(2, torch.maximum if kind == "max" else torch.minimum)(low, x, *args)
         found = reduced(kind)(low, x, *args, **kwargs)
         return (found, None) if args or kwargs else found
 
