@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,6 +17,11 @@ def sigmoid(x: Array) -> Array:
     """Return σ(x) = (1 + tanh(x / 2)) / 2, which cannot overflow."""
     half = np.float32(0.5)
     return half + half * np.tanh(half * x)
+
+
+def erf(x: Array) -> Array:
+    """Return the error function, 2/√π ∫₀ˣ exp(-t²) dt."""
+    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x), np.float32)
 
 
 def _where(condition: Array, a: Array, b: Array) -> Array:
@@ -40,6 +46,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "sqrt": np.sqrt,
     "tanh": np.tanh,
     "sigmoid": sigmoid,
+    "erf": erf,
     "minimum": np.minimum,
     "maximum": np.maximum,
     "where": _where,
@@ -178,6 +185,11 @@ class Dynamics(Node):
                 return found
             kept = after
 
+    @property
+    def has_spikes(self) -> bool:
+        """Whether its value is 0 or 1 by its equations: a comparison, or a product of such."""
+        return self._holding(_is_binary, _binary)[self.output]
+
     def is_one(self, index: int) -> bool:
         """Return whether a value is the constant 1."""
         first = len(self.inputs) + len(self.state_names) + len(self.schedules)
@@ -204,7 +216,7 @@ class Cell(Dynamics):
             ConfigError: its value is no comparison nor a product of such, or it or a new state is
                 a constant.
         """
-        if not self._holding(_is_binary, _binary)[self.output]:
+        if not self.has_spikes:
             raise ConfigError(
                 "its step returns values that are not 0 or 1",
                 remedy="return spike(v - threshold) or a comparison first, then the new states",

@@ -18,7 +18,7 @@ from .nodes import Array
 
 KNOWN = (
     "+, -, *, /, squares, comparisons, torch.where, minimum, maximum, clamp, exp, log, sqrt, tanh, "
-    "sigmoid, abs, relu and asnn.models.spike"
+    "sigmoid, erf, abs, relu and asnn.models.spike"
 )
 CONVERSIONS = ("to", "float", "double", "type_as")  # which may return their tensor itself
 IDENTITIES = ("detach", "clone", "contiguous")

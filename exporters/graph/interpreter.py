@@ -31,11 +31,13 @@ from .ir import (
     Dynamics,
     Filter,
     Flatten,
+    Gather,
     Graph,
     GroupNorm,
     LayerNorm,
     Linear,
     Lstm,
+    MatMul,
     Neuron,
     Node,
     Pad,
@@ -45,12 +47,13 @@ from .ir import (
     Relu,
     Reshape,
     Shift,
+    Softmax,
     Substitution,
     Tanh,
     Transpose,
 )
 from .noise import drawn, drawn_margin, noise_name
-from .norms import normed
+from .norms import normed, softmax
 
 
 @dataclass(frozen=True)
@@ -254,8 +257,12 @@ def evaluate(node: Node, inputs: list[Array]) -> Array:
             return x.transpose(0, 1, *(2 + axis for axis in node.axes))
         case Concat():
             return np.concatenate(inputs, 2)
+        case Gather():
+            return x.take(node.indices, 2 + node.axis)
         case LayerNorm() | GroupNorm():
             return normed(node, x)
+        case Softmax():
+            return softmax(node, x)
         case Dynamics():
             return cell_steps(node, inputs, _recurrence(node))[0]
         case Relu():
@@ -277,6 +284,8 @@ def evaluate(node: Node, inputs: list[Array]) -> Array:
         case Product():
             first, second = inputs
             return (1 - first if node.inverted else first) * second
+        case MatMul():
+            return inputs[0] @ inputs[1]
         case Attention():
             return attention(x, node.heads, np.float32(node.scale))
     raise TypeError(f"no arithmetic for {type(node).__name__}")

@@ -26,8 +26,10 @@ from .nodes import ChannelScale as ChannelScale
 from .nodes import Concat as Concat
 from .nodes import Filter as Filter
 from .nodes import Flatten as Flatten
+from .nodes import Gather as Gather
 from .nodes import Linear as Linear
 from .nodes import Lstm as Lstm
+from .nodes import MatMul as MatMul
 from .nodes import Neuron as Neuron
 from .nodes import Node as Node
 from .nodes import Pair as Pair
@@ -43,6 +45,7 @@ from .nodes import Transpose as Transpose
 from .noise import NoiseInput, noise_name
 from .norms import GroupNorm as GroupNorm
 from .norms import LayerNorm as LayerNorm
+from .norms import Softmax as Softmax
 from .spatial import Conv as Conv
 from .spatial import ConvTranspose as ConvTranspose
 from .spatial import Pad as Pad

@@ -175,6 +175,29 @@ class Transpose(Stateless):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Gather(Stateless):
+    """The values at some places of an axis of a sample, each as often as it is named.
+
+    Attributes:
+        axis: of a sample.
+        indices: the places, in the order of the value.
+    """
+
+    axis: int
+    indices: tuple[int, ...]
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        shape = inputs[0]
+        fits = 0 <= self.axis < len(shape)
+        fits = fits and all(0 <= i < shape[self.axis] for i in self.indices)
+        self._require(fits, shape, f"an axis {self.axis} with the places {list(self.indices)}")
+        return (*shape[: self.axis], len(self.indices), *shape[self.axis + 1 :])
+
+    def is_binary(self, inputs: list[bool]) -> bool:
+        return inputs[0]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Concat(Stateless):
     """All inputs one after another along the first axis of a sample: features or channels."""
 
@@ -237,6 +260,19 @@ class Product(Stateless):
 
     def is_binary(self, inputs: list[bool]) -> bool:
         return all(inputs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatMul(Stateless):
+    """The matrix product of two inputs, over their last two axes: `[..., n, k]` and `[..., k, m]`
+    to `[..., n, m]`."""
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        self._require(len(inputs) == 2, f"{len(inputs)}", "two inputs")
+        a, b = inputs
+        fits = len(a) == len(b) >= 2 and a[:-2] == b[:-2] and a[-1] == b[-2]
+        self._require(fits, inputs, "[..., n, k] and [..., k, m]")
+        return (*a[:-1], b[-1])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,6 +61,32 @@ class GroupNorm(Stateless):
         return shape
 
 
+@dataclass(frozen=True, kw_only=True)
+class Softmax(Stateless):
+    """y = exp(x) / Σ exp(x), the sum over an axis, or its logarithm.
+
+    Attributes:
+        axis: of a sample.
+        log: whether the value is log y.
+    """
+
+    axis: int
+    log: bool = False
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        fits = 0 <= self.axis < len(inputs[0])
+        self._require(fits, inputs[0], f"{self.axis + 1} axes or more")
+        return inputs[0]
+
+
+def softmax(node: Softmax, x: Array) -> Array:
+    """Return the softmax of `[T, B, ...]`."""
+    axis = 2 + node.axis
+    below = x - x.max(axis, keepdims=True)
+    total = np.exp(below).sum(axis, keepdims=True)
+    return below - np.log(total) if node.log else np.exp(below) / total
+
+
 def normed(node: LayerNorm | GroupNorm, x: Array) -> Array:
     """Return the norm of `[T, B, ...]`."""
     sample = x.shape[2:]

@@ -18,16 +18,19 @@ from ..graph.ir import (
     ConvTranspose,
     Dynamics,
     Flatten,
+    Gather,
     Graph,
     GroupNorm,
     LayerNorm,
     Lstm,
+    MatMul,
     Node,
     Pad,
     Pool,
     Product,
     Relu,
     Reshape,
+    Softmax,
     Substitution,
     Transpose,
 )
@@ -40,6 +43,8 @@ Sources = tuple[str, ...]
 WITHOUT_NODE: dict[type[Node], tuple[str, str]] = {
     Reshape: ("gives values another shape", "its Flatten merges axes, and no node splits them"),
     Transpose: ("changes the order of axes", "it has no node that does"),
+    Gather: ("picks or repeats values along an axis", "it has no node that does"),
+    Softmax: ("is a softmax", "it has no exponential and no division"),
     Pad: ("pads an image with zeros", "its convolutions and pools alone pad, alike on both sides"),
     LayerNorm: ("divides by the deviation of a sample", "it has no norm and no division"),
     GroupNorm: ("divides by the deviation of a sample", "it has no norm and no division"),
@@ -222,6 +227,8 @@ def refuse_unwritten(graph: Graph) -> None:
             what, remedy = "multiplies its gates and its cell", "use --format onnx"
         elif isinstance(node, Attention):
             what, remedy = "multiplies queries, keys and values", "use --format onnx"
+        elif isinstance(node, MatMul):
+            what, remedy = "multiplies the matrices of two paths", "use --format onnx"
         elif isinstance(node, Product):
             what = "multiplies the spikes of two paths"
             added = by_origin(

@@ -25,6 +25,7 @@ OPERATORS = {
     "sqrt": "Sqrt",
     "tanh": "Tanh",
     "sigmoid": "Sigmoid",
+    "erf": "Erf",
     "minimum": "Min",
     "maximum": "Max",
     "where": "Where",

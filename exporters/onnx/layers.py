@@ -23,10 +23,12 @@ from ..graph.ir import (
     Dynamics,
     Filter,
     Flatten,
+    Gather,
     Graph,
     GroupNorm,
     LayerNorm,
     Lstm,
+    MatMul,
     Neuron,
     Node,
     Pad,
@@ -36,6 +38,7 @@ from ..graph.ir import (
     Relu,
     Reshape,
     Shift,
+    Softmax,
     Substitution,
     Tanh,
     Transpose,
@@ -57,10 +60,12 @@ from .neurons import neuron_at_step, neuron_over_time
 from .stateless import (
     affine_at_step,
     affine_over_time,
+    gather,
     group_norm,
     layer_norm,
     pad,
     pool,
+    softmax,
 )
 from .states import states_of_node
 
@@ -171,6 +176,10 @@ def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: i
             return b.op("Transpose", [x], name, perm=[0, 1, *(2 + axis for axis in node.axes)])
         case Flatten() | Reshape():
             return b.reshape(x, (steps, -1, *shape), name)
+        case Gather():
+            return gather(b, node, x, len(before))
+        case Softmax():
+            return softmax(b, node, x, len(shape))
         case Relu():
             return b.op("Relu", [x], name)
         case Tanh():
@@ -189,6 +198,8 @@ def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: i
             return cells(b, node, inputs, images, (steps,))
         case Add() | Product():
             return joined(b, node, inputs)
+        case MatMul():
+            return b.op("MatMul", inputs, name)
         case Attention():
             return attention(b, node, x, before, (steps, -1, *shape))
         case ChannelScale():
@@ -232,6 +243,10 @@ def _at_step(b: Builder, graph: Graph, node: Node, inputs: list[str], step: str)
             return b.op("Transpose", [x], name, perm=[0, *(1 + axis for axis in node.axes)])
         case Flatten() | Reshape():
             return b.reshape(x, (-1, *shape), name)
+        case Gather():
+            return gather(b, node, x, len(before))
+        case Softmax():
+            return softmax(b, node, x, len(shape))
         case Relu():
             return b.op("Relu", [x], name)
         case Tanh():
@@ -242,6 +257,8 @@ def _at_step(b: Builder, graph: Graph, node: Node, inputs: list[str], step: str)
             return cells(b, node, inputs, images, ())
         case Add() | Product():
             return joined(b, node, inputs)
+        case MatMul():
+            return b.op("MatMul", inputs, name)
         case Attention():
             return attention(b, node, x, before, (-1, *shape))
         case ChannelScale():

@@ -12,10 +12,10 @@ from ...formats.onnx import graphs
 # Scan is the only one that loops, over the steps of its input.
 OPERATORS = {
     "Abs", "Add", "And", "ArgMax", "AveragePool", "Cast", "Ceil", "Clip", "Concat",
-    "ConstantOfShape", "Conv", "ConvTranspose", "CumSum", "DequantizeLinear", "Div", "Equal", "Exp",
-    "Expand", "Flatten", "Floor", "Gather", "GatherElements", "GatherND", "Gemm", "Greater",
+    "ConstantOfShape", "Conv", "ConvTranspose", "CumSum", "DequantizeLinear", "Div", "Equal", "Erf",
+    "Exp", "Expand", "Flatten", "Floor", "Gather", "GatherElements", "GatherND", "Gemm", "Greater",
     "GreaterOrEqual", "Identity", "InstanceNormalization", "LayerNormalization", "Less",
-    "LessOrEqual", "Log", "MatMul", "Max", "MaxPool", "Min", "Mod", "Mul", "Neg",
+    "LessOrEqual", "Log", "LogSoftmax", "MatMul", "Max", "MaxPool", "Min", "Mod", "Mul", "Neg",
     "NonMaxSuppression", "Not", "Pad", "ReduceMin", "ReduceSum", "Relu", "Reshape", "Round", "Scan",
     "ScatterND", "Shape", "Sigmoid", "Slice", "Softmax", "Split", "Sqrt", "Squeeze", "Sub", "Sum",
     "Tanh", "Tile", "TopK", "Transpose", "Unsqueeze", "Where",

@@ -14,12 +14,14 @@ from ..graph.ir import (
     Affine,
     Conv,
     ConvTranspose,
+    Gather,
     GroupNorm,
     LayerNorm,
     Linear,
     Pad,
     Pool,
     Shape,
+    Softmax,
 )
 from .builder import Builder
 
@@ -191,3 +193,14 @@ def _conv_transpose(
         inputs = [b.op("Pad", [inputs[0], around], f"{name}/padded"), *inputs[1:]]
     pads = [*node.padding, *ends]
     return b.op("ConvTranspose", inputs, name, pads=pads, output_padding=more, **window)
+
+
+def gather(b: Builder, node: Gather, x: str, rank: int) -> str:
+    """Take the values at some places of an axis, of samples of `rank` axes."""
+    indices = b.constant(f"{node.name}.indices", node.indices, np.int64)
+    return b.op("Gather", [x, indices], node.name, axis=node.axis - rank)
+
+
+def softmax(b: Builder, node: Softmax, x: str, rank: int) -> str:
+    """Add a softmax, or its logarithm, over an axis of samples of `rank` axes."""
+    return b.op("LogSoftmax" if node.log else "Softmax", [x], node.name, axis=node.axis - rank)

@@ -50,7 +50,7 @@ def end_with_readout(nodes: list[g.Node], output: str, shape: g.Shape) -> list[g
     last = nodes[-1]
     if isinstance(last, g.Readout):  # of asnn
         return nodes
-    if isinstance(last, g.Linear) and last.name == output:
+    if isinstance(last, g.Linear) and last.name == output and len(last.weights) == 1:
         weight, bias = last.weights[0], last.biases[0]
         nodes, source, name = nodes[:-1], last.inputs, last.name
     else:

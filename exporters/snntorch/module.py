@@ -36,6 +36,7 @@ from ..tracing.neurons import has_condition, require_supported, violates_conditi
 from ..verification.neurons import check_neurons
 from ..verification.parity import Parity
 from .layers import end_with_readout, fold_norms, over_steps
+from .one_step import with_all_steps
 from .prepared import dequantised, prepared
 
 CONDITION = (
@@ -53,6 +54,7 @@ def source_of_module(
     steps: int | None = None,
     about: dict[str, Any] | None = None,
     frames: bool = False,
+    notify: Callable[[str], None] | None = None,
 ) -> ExportSource:
     """Return a network of torch layers and neurons of snnTorch or asnn as the source of exports.
 
@@ -61,8 +63,8 @@ def source_of_module(
     of its last layer: spikes of a neuron, or values of a linear layer; or their sum or the last, if
     the forward returns that. The forward runs one step, with `init_hidden=True` or with membranes
     as arguments and return values; or all steps in a loop of its own, of which it returns the
-    `torch.stack`; or all steps at once, `[T, B, ...]`, as asnn's neurons do. The module is set to
-    evaluation mode.
+    `torch.stack`; or all steps at once, `[T, B, ...]`, as asnn's neurons do. It runs in evaluation
+    mode.
 
     Args:
         module: the network, its weights float32. A `SpikingNetwork` of asnn is passed to
@@ -73,6 +75,7 @@ def source_of_module(
         about: metadata for the file, beside the name of the module.
         frames: whether a forward that makes one step is given another frame at each step, as of
             events, instead of one image at all of them.
+        notify: called with a note where the output is not the first value that the forward returns.
 
     Raises:
         ConfigError: the graph has no node for a layer, the number of steps is missing, or the
@@ -91,9 +94,13 @@ def source_of_module(
     rounded = dequantised(module)
     module = prepared(module)
     _check(module)
-    module.eval()
+    with _evaluating(module):
+        module = with_all_steps(module, in_shape, steps, frames=frames)
     traced = trace_module(module, in_shape, steps)
     steps = _steps_of(module, traced, steps)
+    if notify is not None and traced.outputs[0] > 0:
+        number = traced.outputs[0] + 1
+        notify(f"the output is value number {number} that the forward returns, of {traced.output}")
     if frames and traced.runs_all and not traced.by_step:
         raise ConfigError(
             "the forward makes all steps of one image",
@@ -121,12 +128,6 @@ def _of_network(
 def _check(module: nn.Module) -> None:
     """Refuse a module that cannot be exported, whatever its forward computes."""
     kind = type(module).__name__
-    if not any(is_snntorch(part) or lowers_itself(part) for part in module.modules()):
-        raise ConfigError(
-            f"{kind} has no neuron of snnTorch or asnn",
-            remedy="give a network with neurons such as snn.Leaky or asnn.models.AdaptiveLeaky, or "
-            "give its own neurons a method lower(graph, name), see 'A neuron' in CONTRIBUTING.md",
-        )
     if is_snntorch(module) or lowers_itself(module):
         raise ConfigError(f"{kind} is a neuron, not a network", remedy="put it in nn.Sequential")
     for name, part in module.named_modules():
@@ -205,7 +206,7 @@ def _graph_of(
         answer = Answer(traced.reduced[0])
     last = repeated[-1]
     if traced.reduced is not None and isinstance(last, g.Readout):
-        repeated[-1] = replace(last, scale=last.scale * np.float32(traced.reduced[1]))
+        repeated[-1] = replace(last, scale=last.scale * np.array(traced.reduced[1], np.float32))
     graph = g.Graph(
         tuple(repeated), in_shape, steps, static=not traced.by_step, about=about, answer=answer
     )
@@ -225,6 +226,7 @@ def _eager(
         code = code if device is None else code.to(device)
         with (
             torch.no_grad(),
+            _evaluating(module),
             reset_by_snntorch(list(snntorch_neurons(module))),
             _prints_to_stderr(),
             _conditions_checked(module),
@@ -256,6 +258,18 @@ def _eager(
             return NetworkOutput(torch.stack(found).cpu(), spikes())
 
     return eager
+
+
+@contextlib.contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Run a module in evaluation mode, and leave its parts in theirs."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
 
 
 def _prints_to_stderr() -> contextlib.AbstractContextManager[Any]:
@@ -367,7 +381,11 @@ def _check_on(trace: Trace, source: ExportSource, module: nn.Module, traced: Tra
         )
     answer = found.numpy() if output.logits is None else graph.answer.of(found.numpy())
     parity = Parity(graph, kind)
-    parity.add(trace, answer, {name: x.numpy() for name, x in (output.spikes or {}).items()})
+    spikes = {name: x.numpy() for name, x in (output.spikes or {}).items()}
+    if traced.replay is not None:
+        values = traced.replay.values(traced.arranged(torch.from_numpy(code)))
+        spikes |= {n: x.numpy() for n, x in values.items() if len(x) == graph.steps}
+    parity.add(trace, answer, spikes)
     if parity.first_mismatch is not None:
         raise VerificationError(
             f"{kind} and the graph lowered from it differ",

@@ -41,7 +41,7 @@ def prepared(module: nn.Module) -> nn.Module:
     _refuse_without_values(module)
     if not any(_changes(part) for part in module.modules()):
         return module
-    found = _copied(module).eval()
+    found = copied(module).eval()
     for name, part in list(found.named_modules()):
         _bake(name, part)
     return _with_linears(found)
@@ -95,7 +95,7 @@ def _inside(part: nn.Module) -> nn.Module | None:
     return None
 
 
-def _copied(module: nn.Module) -> nn.Module:
+def copied(module: nn.Module) -> nn.Module:
     """Return a copy without wrappers."""
     memo: dict[int, Any] = {}
     for part in module.modules():

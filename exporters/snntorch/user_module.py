@@ -134,7 +134,7 @@ def source_of_function(
         weights_from: a file of its `state_dict`, see `load_weights`; None for its own weights.
         frames: from the shape of its input, whether a forward of one step is given another frame at
             each step; by default it is not.
-        notify: called with notes on that file.
+        notify: called with notes on that file, and on which value is the output.
 
     Raises:
         ConfigError: the network cannot be loaded or exported, its shape is missing, or names or
@@ -160,4 +160,4 @@ def source_of_function(
                 if notify is not None:
                     notify(note)
         by_step = frames is not None and frames(shape)
-        return source_of_module(module, in_shape=shape, steps=steps, frames=by_step)
+        return source_of_module(module, in_shape=shape, steps=steps, frames=by_step, notify=notify)

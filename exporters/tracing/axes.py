@@ -10,52 +10,66 @@ from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from .samples import concatenated, picked, reshaped
-from .values import ALL, Axes, Axis, Collected, Const, Signal, State
+import torch
+
+from .elementwise import ELEMENTWISE
+from .samples import concatenated, gathered, picked, reshaped, with_axis
+from .values import ALL, Axes, Axis, Collected, Const, Several, Signal, State
 
 if TYPE_CHECKING:
     from .lowering import Lowering
 
+WHOLE = (
+    "leave it out: spikes are 0.0 and 1.0; for nn.Embedding let the network take one-hot values, "
+    "F.one_hot(x, K).float(), with nn.Linear in its place"
+)
 OUT_OF_ORDER = "it does not stack the values of one layer over all steps, in order"
 
 
 def select(low: Lowering, x: Any, dim: int, index: int) -> Any:
-    """Return one step of all, or the last."""
+    """Return one step of all, or the last; or one place of an axis of samples."""
     if isinstance(x, Collected):
         if dim % (len(low.node.meta["val"].shape) + 1) != x.dim:
             why = "it reads a part of values that are not all set"
             raise low.refusal(why, "collect the steps in a list")
         found = dict(x.of).get(index % x.steps)
         return low.rest(low.node.meta["val"].shape) if found is None else found
-    x = low.traced(x)
+    some = x.steps if isinstance(x, Several) else None
+    x = low.traced(x.of if isinstance(x, Several) else x)
     dim %= len(x.axes)
     axis, axes = x.axes[dim], (*x.axes[:dim], *x.axes[dim + 1 :])
     if axis == "T" and x.step == ALL:
-        return replace(x, step=index % low.size(x, axis), axes=axes)
+        steps = range(low.size(x, axis)) if some is None else some
+        return replace(x, step=steps[index], axes=axes)
     if axis is None or low.size(x, axis) == 1:
         return replace(x, axes=axes)
     if isinstance(axis, int):
-        one = picked(low, low.signal(x), axis, [index])
-        return replace(one, axes=tuple(a for a in one.axes if a != axis))
+        one = picked(low, low.signal(x), axis, [index % low.size(x, axis)])
+        return replace(one, axes=axes)
     raise low.refusal("it selects samples of the batch", "give a forward for a batch of any size")
 
 
 def slice_(
     low: Lowering, x: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
 ) -> Any:
-    x = low.traced(x)
+    some = x.steps if isinstance(x, Several) else None
+    x = low.traced(x.of if isinstance(x, Several) else x)
     axis = x.axes[dim % len(x.axes)]
+    if axis == "T" and x.step == ALL:
+        steps = tuple(range(low.size(x, axis)) if some is None else some)[start:end:step]
+        return x if len(steps) == low.size(x, axis) else Several(x, steps)
     size = low.size(x, axis)
     indices = list(range(size))[start:end:step]
     if len(indices) == size:
         return x
     if isinstance(axis, int):
         return picked(low, low.signal(x), axis, indices)
-    why = "it selects some of the steps" if axis == "T" else "it selects samples of the batch"
-    raise low.refusal(why, "select single steps: x[t]")
+    raise low.refusal("it selects samples of the batch", "select single steps: x[t]")
 
 
 def unbind(low: Lowering, x: Any, dim: int = 0) -> Any:
+    if isinstance(x, Several):
+        return [select(low, x, dim, i) for i in range(len(x.steps))]
     x = low.traced(x)
     size = low.size(x, x.axes[dim % len(x.axes)])
     return [select(low, x, dim, i) for i in range(size)]
@@ -71,48 +85,74 @@ def split(low: Lowering, x: Any, sizes: Any, dim: int = 0) -> Any:
     ]
 
 
+def chunk(low: Lowering, x: Any, number: int, dim: int = 0) -> Any:
+    x = low.traced(x)
+    return split(low, x, -(-low.size(x, x.axes[dim % len(x.axes)]) // number), dim)
+
+
 def stack(low: Lowering, tensors: Sequence[Any], dim: int = 0) -> Any:
+    """Join values on a new axis: that of the steps, or one of samples."""
     parts = list(tensors)
     first = parts[0]
+    dim %= len(low.node.meta["val"].shape)
+    if len(parts) == 1 and low.is_taken_apart:
+        return unsqueeze(low, first, dim)
     if all(isinstance(part, Signal | State) for part in parts):
         axes = list(first.axes)
-        axes.insert(dim % (len(axes) + 1), "T")
+        axes.insert(dim, "T")
         found = _over_steps(low, parts, tuple(axes))
         if found is not None:
             return found
+    if dim >= _first_axis(first) and len({_step_of(part) for part in parts}) == 1:
+        return concatenated(low, [unsqueeze(low, part, dim) for part in parts], dim)
     raise low.refusal(OUT_OF_ORDER, "collect the values of one layer, one for each step")
 
 
+def _step_of(x: Any) -> Any:
+    return x.step if isinstance(x, Signal | State) else None
+
+
+def _first_axis(x: Any) -> int:
+    """Return the number of the first axis of samples."""
+    return 1 + max((d for d, axis in enumerate(x.axes) if isinstance(axis, str)), default=-1)
+
+
 def _over_steps(low: Lowering, parts: list[Any], axes: Axes) -> Any:
-    """Return values of all steps as one; None if they are not those of one layer, in order."""
+    """Return values of all steps, or of some, as one; None if they are not those of one layer, in
+    order."""
     first = parts[0]
     if first.step is None and parts == [first] * len(parts):
         low.fixed.add(len(parts))
         return replace(first, step=ALL, axes=axes)
-    if first.step != 0 or parts != [replace(first, step=t) for t in range(len(parts))]:
+    steps = tuple(_step_of(part) for part in parts)
+    if not all(isinstance(t, int) for t in steps) or len(set(steps)) < len(steps):
         return None
+    if parts != [replace(first, step=t) for t in steps]:
+        return None
+    whole = replace(first, step=ALL, axes=axes)
+    if steps != tuple(range(len(steps))):
+        return Several(whole, steps) if steps == tuple(sorted(steps)) else None
     low.fixed.add(len(parts))
-    return replace(first, step=ALL, axes=axes)
+    return whole
 
 
 def cat(low: Lowering, tensors: Sequence[Any], dim: int = 0) -> Any:
-    """Join steps, or features or channels of samples."""
+    """Join steps, or values of samples along an axis."""
     parts = [part for part in tensors if not (isinstance(part, Const) and not part.tensor.numel())]
-    first: Any = parts[0]
     if len(parts) == 1:
-        return first
-    axis = first.axes[dim % len(first.axes)] if isinstance(first, Signal | State) else 0
-    if axis is None and all(isinstance(part, Signal | State) for part in parts):
-        at = dim % len(first.axes)
-        found = _over_steps(low, parts, (*first.axes[:at], "T", *first.axes[at + 1 :]))
+        return parts[0]
+    first: Any = low.traced(next(part for part in parts if not isinstance(part, Const)))
+    dim %= len(first.axes)
+    if first.axes[dim] is None and all(isinstance(part, Signal | State) for part in parts):
+        found = _over_steps(low, parts, (*first.axes[:dim], "T", *first.axes[dim + 1 :]))
         if found is not None:
             return found
-    if not isinstance(axis, int) or axis != 0:
+    if dim < _first_axis(first):
         raise low.refusal(
-            OUT_OF_ORDER if axis is None else "it joins neither steps nor channels",
+            OUT_OF_ORDER if first.axes[dim] is None else "it joins neither steps nor channels",
             "join features or channels with torch.cat([a, b], 1), steps with torch.stack",
         )
-    return concatenated(low, parts)
+    return concatenated(low, parts, dim)
 
 
 def select_scatter(low: Lowering, base: Any, source: Any, dim: int, index: int) -> Any:
@@ -160,35 +200,36 @@ def squeeze(low: Lowering, x: Any, dims: Any = None) -> Any:
 
 
 def expand(low: Lowering, x: Any, sizes: Sequence[int], **_: Any) -> Any:
-    """Expand or repeat an image over the steps."""
+    """Repeat an image over the steps, or values along axes of samples."""
     x = low.traced(x)
-    axes = (None,) * (len(sizes) - len(x.axes)) + x.axes
-    found: list[Axis] = []
-    steps = None
-    for axis, size in zip(axes, sizes, strict=True):
-        if size in (-1, 1) or (axis is not None and size == low.size(x, axis)):
-            found.append(axis)
-        elif axis is None and steps is None and x.step is None:
-            steps = size
-            found.append("T")
-        else:
-            why = "it does not repeat an image over the steps"
-            raise low.refusal(why, "use x.unsqueeze(0).repeat(T, 1, ...)")
-    if steps is None:
-        return replace(x, axes=tuple(found))
-    low.fixed.add(steps)
-    low.reads(x)
-    return replace(x, step=ALL, axes=tuple(found))
+    x = replace(x, axes=(None,) * (len(sizes) - len(x.axes)) + x.axes)
+    for d, size in enumerate(sizes):
+        own = low.size(x, x.axes[d])
+        if size not in (-1, own):
+            x = _repeated(low, x, d, size)
+    return x
 
 
 def repeat(low: Lowering, x: Any, sizes: Sequence[int]) -> Any:
     x = low.traced(x)
-    axes = (None,) * (len(sizes) - len(x.axes)) + x.axes
-    own = [low.size(x, axis) for axis in axes]
-    if any(size != 1 and n != 1 for size, n in zip(own, sizes, strict=True)):
+    x = replace(x, axes=(None,) * (len(sizes) - len(x.axes)) + x.axes)
+    for d, times in enumerate(sizes):
+        if times != 1:
+            x = _repeated(low, x, d, times)
+    return x
+
+
+def _repeated(low: Lowering, x: Any, dim: int, times: int) -> Any:
+    """Return a value that is repeated along an axis."""
+    if dim >= _first_axis(x):
+        x, axis = with_axis(low, x, dim)
+        return gathered(low, x, axis, list(range(low.size(x, axis))) * times)
+    if x.axes[dim] is not None or x.step is not None:
         why = "it does not repeat an image over the steps"
         raise low.refusal(why, "use x.unsqueeze(0).repeat(T, 1, ...)")
-    return expand(low, x, [a * b for a, b in zip(own, sizes, strict=True)])
+    low.fixed.add(times)
+    low.reads(x)
+    return replace(x, step=ALL, axes=(*x.axes[:dim], "T", *x.axes[dim + 1 :]))
 
 
 def view(low: Lowering, x: Any, *_: Any) -> Any:
@@ -278,19 +319,16 @@ def _groups(own: list[int], wanted: list[int]) -> list[tuple[list[int], list[int
     return groups
 
 
-def pixel_axes(low: Lowering, x: Any, axes: list[Axis]) -> list[int]:
-    """Return the numbers of the axes of samples among these."""
-    return [axis for axis in axes if isinstance(axis, int) and low.size(x, axis) > 1]
-
-
 def _same(low: Lowering, x: Any, *_: Any, **__: Any) -> Any:
     return x
 
 
 def converted(low: Lowering, x: Any, *_: Any, dtype: Any = None, **__: Any) -> Any:
-    if dtype is not None and not dtype.is_floating_point:
-        raise low.refusal(f"it converts values to {dtype}", "leave it out: spikes are 0.0 and 1.0")
-    return x
+    if dtype is None or dtype.is_floating_point or not low.dtype.is_floating_point:
+        return x
+    if dtype == torch.bool:
+        return ELEMENTWISE["bool"](low, x)
+    raise low.refusal(f"it converts values to {dtype}", WHOLE)
 
 
 def _copied(low: Lowering, to: Any, source: Any, *_: Any) -> Any:
@@ -302,6 +340,7 @@ ARRANGING: dict[str, Callable[..., Any]] = {
     "slice": slice_,
     "unbind": unbind,
     "split": split,
+    "chunk": chunk,
     "split_with_sizes": split,
     "stack": stack,
     "cat": cat,

@@ -25,6 +25,8 @@ from ...core.errors import AsnnError, ConfigError
 from .calls import ONE_STEP, Argument, Call, Calls, names_of_states
 from .kinds import lowers_itself, snntorch_neurons
 
+EINSUM = torch.ops.aten.einsum.default
+
 
 @dataclass
 class Capture:
@@ -105,7 +107,7 @@ def capture(
     Raises:
         ConfigError: its forward fails, or cannot be captured.
     """
-    required, optional = _states_of_forward(module)
+    required, optional = states_of_forward(module)
     try:
         return _Run(module, example, [*required, *optional], by_step, remedy).captured()
     except ConfigError:
@@ -120,7 +122,7 @@ def steps_made(module: nn.Module, example: Tensor, remedy: str) -> int:
     Raises:
         ConfigError: the forward fails.
     """
-    required, _ = _states_of_forward(module)
+    required, _ = states_of_forward(module)
     found = [call.where for call in _Run(module, example, required, True, remedy).calls.made]
     return max((found.count(where) for where in set(found)), default=0)
 
@@ -169,7 +171,7 @@ class _Run:
         try:
             with self.context(), _failing(UntracedError, what, _UNTRACED), _quiet():
                 program = torch.export.export(network, (self.example,), strict=False)
-                program = program.run_decompositions({})
+                program = program.run_decompositions(_of_einsum(program))
         finally:
             Calls.current.pop()
         self.calls.end()
@@ -197,6 +199,13 @@ class _Run:
             resets=self.calls.resets or sets,
             unread=[name for name in self.states if name not in self.calls.read],
         )
+
+
+def _of_einsum(program: Any) -> dict[Any, Any]:
+    """Return of which operators torch makes an einsum, if a program has one."""
+    if all(node.target is not EINSUM for node in program.graph.nodes):
+        return {}
+    return {EINSUM: torch.export.default_decompositions()[EINSUM]}
 
 
 _UNTRACED = (
@@ -249,7 +258,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _states_of_forward(module: nn.Module) -> tuple[list[str], list[str]]:
+def states_of_forward(module: nn.Module) -> tuple[list[str], list[str]]:
     """Return the arguments behind the first: those without a value, and those that are None."""
     parameters = list(inspect.signature(module.forward).parameters.values())[1:]
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]

@@ -7,6 +7,7 @@ the bias of recurrent weights. The second step shows which layer it is the value
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -19,16 +20,40 @@ from .values import ALL, Axes, Const, Signal, Step
 
 
 class Edge(NamedTuple):
-    """The value of a layer, `lag` steps before."""
+    """The value of a layer, `lag` steps before; before the first step it is `start`, None for 0."""
 
     layer: str
     lag: int
+    start: Const | None = None
 
 
 Operand = Edge | Const
 Make = Callable[[str, list[Any]], list[g.Node]]
 """Returns the nodes of a layer, given its name and its operands: names of nodes, and constants. The
 last node has the name of the layer; without nodes, its value is that of its first operand."""
+
+
+class Elementwise(NamedTuple):
+    """A function of each value by itself.
+
+    Attributes:
+        function: of torch, of as many values as the layer has operands.
+        tensor: returns a constant as it is beside a sample.
+    """
+
+    function: Callable[..., Any]
+    tensor: Callable[[Const], Any]
+
+    def __call__(self, *operands: Any) -> Any:
+        return self.function(*(self.tensor(x) if isinstance(x, Const) else x for x in operands))
+
+
+class Known(NamedTuple):
+    """What identifies a call: what it computes, of what, and its number in its step."""
+
+    key: Hashable
+    operands: tuple[Hashable, ...]
+    number: int
 
 
 class StepCall(NamedTuple):
@@ -58,9 +83,12 @@ class FoldedLayer:
         factor: of a multiplication by a constant, `[1, C]` or `[1, 1]`, where it is one.
         signs: by what it multiplies its operands, where it adds them.
         widths: of the values that it joins, where it does.
+        known: what identifies its calls.
         neuron: of snnTorch or asnn, where it is one.
         membrane_of: the layer of the spikes of the neuron of which it is the membrane.
+        elementwise: the function of its operands, where it is one.
         kind: the class of the layer of torch; empty for a function.
+        module: the path of the module of the user that it is in.
         is_static: whether it depends on an image alone.
         family: what it computes, whatever its numbers; None of neurons.
         calls: of each step, where steps differ.
@@ -78,9 +106,12 @@ class FoldedLayer:
     factor: g.Array | None = None
     signs: tuple[float, ...] = ()
     widths: tuple[int, ...] = ()
+    known: Any = None
     neuron: Any = None
     membrane_of: str = ""
+    elementwise: Elementwise | None = None
     kind: str = ""
+    module: str = ""
     is_static: bool = False
     until: float = -1
     family: Hashable = None
@@ -98,13 +129,15 @@ class Folding:
 
     Attributes:
         layers: by name, in the order of their first calls.
-        known: their names, by key and operands.
+        known: their names, by key, operands, and which call with them it is in its step.
+        calls: the number of calls by step, key and operands.
         reads_image, reads_steps: whether layers read the input itself, or steps of it.
     """
 
     in_shape: g.Shape
     layers: dict[str, FoldedLayer] = field(default_factory=dict)
     known: dict[Hashable, str] = field(default_factory=dict)
+    calls: Counter[Hashable] = field(default_factory=Counter)
     names: Names = field(default_factory=Names)
     reads_image: bool = False
     reads_steps: bool = False
@@ -160,40 +193,58 @@ class Folding:
         at = self.step_of(where, signals)
         at = at if step is None else step
         operands = [_operand(x, at) for x in inputs]
-        name = self.known.get((key, *map(_identity, operands)))
+        known = self._known(key, operands, at)
+        name = self.known.get(known)
         if name is None and isinstance(at, int) and at > 0:
-            name = self._continued(key, operands) or self._varied(
+            name = self._continued(known, operands) or self._varied(
                 key, more.get("family"), operands, at
             )
         if name is None:
             name = self.names.of(where, kind)
             self.names.reserve(name)
             more |= {"kind": kind, "is_static": at is None}
-            layer = FoldedLayer(name, where, key, operands, shape, make, **more)
+            layer = FoldedLayer(name, where, key, operands, shape, make, known=known, **more)
             self.layers[name] = layer
-        self.known[(key, *map(_identity, operands))] = name
+        self.known[known] = name
         called = self.layers[name]
         called.until = max(called.until, at if isinstance(at, int) else math.inf)
         if isinstance(at, int):
             called.calls[at] = StepCall(make, _constants(operands))
         return Signal(name, at, axes)
 
-    def _continued(self, key: Hashable, operands: list[Operand]) -> str | None:
+    def _known(self, key: Hashable, operands: list[Operand], at: Step) -> Known:
+        """Return what identifies a call; two of a step with the same operands are two layers, since
+        states that begin alike are not the same."""
+        operands_of = tuple(map(_identity, operands))
+        if not isinstance(at, int):
+            return Known(key, operands_of, 0)
+        self.calls[at, key, operands_of] += 1
+        return Known(key, operands_of, self.calls[at, key, operands_of])
+
+    def _continued(self, known: Known, operands: list[Operand]) -> str | None:
         """Return a layer of the first step which these operands show to read the step before.
 
-        That step's operands are not those of the layer from then on.
+        That step's operands are not those of the layer from then on. Constants of elementwise
+        functions may be any values before the first step, if no layer has the zeros of one.
         """
-        for layer in list(self.layers.values()):
-            if layer.key != key or len(layer.operands) != len(operands):
-                continue
-            orders = [operands, operands[::-1]] if _commutes(key) else [operands]
-            for order in orders:
-                pairs = list(zip(layer.operands, order, strict=True))
-                if all(self._continues(a, b, layer.until) for a, b in pairs):
-                    self.known.pop((key, *map(_identity, layer.operands)), None)
-                    layer.operands = [self._delayed(a, b) for a, b in pairs]
-                    self.known[(key, *map(_identity, layer.operands))] = layer.name
-                    return layer.name
+        for starts in (False, True):
+            for layer in list(self.layers.values()):
+                if layer.key != known.key or len(layer.operands) != len(operands):
+                    continue
+                if starts and layer.elementwise is None:
+                    continue
+                for order in [operands, operands[::-1]] if _commutes(known.key) else [operands]:
+                    pairs = list(zip(layer.operands, order, strict=True))
+                    if all(
+                        self._continues(a, b, layer.until)
+                        or (starts and _starts(a, b, layer.until))
+                        for a, b in pairs
+                    ):
+                        self.known.pop(layer.known, None)
+                        layer.operands = [self._delayed(a, b) for a, b in pairs]
+                        layer.known = known._replace(operands=tuple(map(_identity, layer.operands)))
+                        self.known[layer.known] = layer.name
+                        return layer.name
         return None
 
     def _varied(
@@ -277,7 +328,17 @@ class Folding:
         """Return an operand as it is some steps before; what is the same at every step stays."""
         if isinstance(operand, Const) or self.is_static(operand.layer):
             return operand
-        return Edge(operand.layer, operand.lag + lag)
+        return operand._replace(lag=operand.lag + lag)
+
+    def _weighs(self, first: Operand, later: Operand) -> bool:
+        """Return whether an operand is computed of the zeros of others by more than elementwise
+        functions."""
+        called = self._call_of(first)
+        if called is None or not isinstance(later, Edge) or later.layer not in self.layers:
+            return False
+        layer = self.layers[later.layer]
+        pairs = zip(called[1], layer.operands, strict=False)
+        return layer.elementwise is None or any(self._weighs(a, b) for a, b in pairs)
 
     def is_static(self, layer: str) -> bool:
         """Return whether a layer depends on an image alone."""
@@ -290,8 +351,11 @@ class Folding:
         again, so that 0 is what is delayed."""
         if _identity(first) == _identity(later) or not isinstance(later, Edge):
             return later
-        if not self._is_call(first, later, -1):
+        zero = not isinstance(first, Const) or first.is_zero
+        if zero and not self._weighs(first, later):
             return later
+        if not self._is_call(first, later, -1):
+            return later if zero else later._replace(start=first)
         layer, called = self.layers[later.layer], self._call_of(first)
         assert called is not None
         operands = [
@@ -325,4 +389,9 @@ def _operand(x: Signal | Const, step: Step) -> Operand:
 
 
 def _identity(operand: Operand) -> Hashable:
-    return operand.key if isinstance(operand, Const) else operand
+    return operand.key if isinstance(operand, Const) else operand[:2]
+
+
+def _starts(first: Operand, later: Operand, until: float) -> bool:
+    """Return whether a constant may be the value of a layer before the first step."""
+    return isinstance(first, Const) and isinstance(later, Edge) and later.lag > until

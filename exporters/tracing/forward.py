@@ -13,11 +13,14 @@ from ...core.errors import ConfigError
 from ..graph import ir as g
 from ..graph.answer import Answer
 from ..verification.neurons import LoweredNeuron
+from .by_hand.clock import steps_of_nodes
+from .by_hand.replay import Replay
 from .calls import ONE_STEP
 from .capture import FailedRunError, UntracedError, capture, steps_made
 from .kinds import declared_steps, lowers_itself
 from .lowering import Lowering
 from .recurrence import nodes_of_layers
+from .samples import reshaped
 from .values import ALL, Axes, Axis, Path, Reduced, Signal, State
 
 IMAGE = f"give the shape of a sample, --in-shape, without the batch and the steps; or {ONE_STEP}"
@@ -52,7 +55,8 @@ class TracedForward:
         neurons: for the path of each neuron that is called once a step, the node of its spikes.
         answer: of a readout of asnn.
         parts: neurons that lowered themselves, by the name of their last node.
-        reduced: how the forward reduces all steps to the output, and by which factor; None if it
+        replay: of the spikes of neurons written by hand; None where the forward has others too.
+        reduced: how the forward reduces all steps to the output, and by which factors; None if it
             returns each.
     """
 
@@ -71,7 +75,8 @@ class TracedForward:
     neurons: dict[str, str]
     answer: Answer | None
     parts: dict[str, LoweredNeuron]
-    reduced: tuple[Literal["mean", "last"], float] | None
+    replay: Replay | None
+    reduced: tuple[Literal["mean", "last"], tuple[float, ...]] | None
 
     @property
     def by_step(self) -> bool:
@@ -202,11 +207,13 @@ def _with_steps(
         if number is None and all(
             steps_made(module, _example(in_shape, axes, some), OVER_TIME) == some for some in SOME
         ):
-            why = "the forward makes as many as its input has"
-            what = "the number of time steps is missing"
-            error = ConfigError(what, why=why, remedy="give --steps")
-            raise _Attempt(2, error)
-        return _attempted(module, in_shape, axes, size, steps)
+            raise _missing_steps()
+        found = _attempted(module, in_shape, axes, size, steps)
+        if number is None and found.own_steps in (None, size) and not found.neurons:
+            found = _attempted(module, in_shape, axes, SOME[1], steps)
+            if found.own_steps in (None, SOME[1]):
+                raise _missing_steps()
+        return found
     except (FailedRunError, _Attempt) as failed:
         error = failed.error if isinstance(failed, _Attempt) else failed
         attempt = _attempt_of(error, 0) if error is failed else failed
@@ -221,6 +228,11 @@ def _with_steps(
             if not _is_too_short(again.error):
                 break
     raise attempt
+
+
+def _missing_steps() -> _Attempt:
+    what, why = "the number of time steps is missing", "the forward makes as many as its input has"
+    return _Attempt(2, ConfigError(what, why=why, remedy="give --steps"))
 
 
 def _is_too_short(error: ConfigError) -> bool:
@@ -286,6 +298,8 @@ def _lowered(
         reached = 1
         known = max([*declared_steps(module), found.step_calls, steps or 1, size])
         lowering = Lowering(found, in_shape, axes, size, sizes["B"], known)
+        if not by_step:
+            lowering.follow(steps_of_nodes(found))
         for node in found.graph.nodes:
             if node.op == "output":
                 returned = list(fx.map_arg(node.args[0], lowering.values.__getitem__))
@@ -321,7 +335,10 @@ def _finished(lowering: Lowering, tensors: list[Any]) -> TracedForward:
     grouped = pytree.tree_leaves(numbers, is_leaf=lambda x: isinstance(x, kinds))
     leaves = [every[pytree.tree_leaves(each)[0]] for each in grouped]
     calls = set(lowering.calls.values())
-    made = max(calls | lowering.fixed, default=lowering.steps if "T" in lowering.axes else 1)
+    by_hand = 1 + max((step for layer in lowering.folding.layers.values() for step in layer.calls),
+                      default=lowering.steps - 1 if "T" in lowering.axes else 0)  # fmt: skip
+    made = max(calls | lowering.fixed, default=by_hand)
+    calls = calls or {made}
     outputs, value = _output_of(lowering, leaves, made)
     signal = _signal_of(value)
     runs_all = signal.step == ALL or isinstance(value, Reduced)
@@ -345,7 +362,13 @@ def _finished(lowering: Lowering, tensors: list[Any]) -> TracedForward:
             remedy=ONE_STEP,
         )
     states = _new_states(lowering, leaves, made, runs_all)
-    nodes, output = nodes_of_layers(folding, signal.layer, made)
+    nodes, output, by_hand = nodes_of_layers(folding, signal.layer, made)
+    if not (lowering.calls or lowering.parts or any(map(_is_of_neuron, nodes))):
+        raise ConfigError(
+            f"{type(lowering.root).__name__} has no neuron of snnTorch or asnn, nor one by hand",
+            why="nothing in it is a spike, or lasts from step to step",
+            remedy="give a network with neurons such as snn.Leaky or asnn.models.AdaptiveLeaky",
+        )
     return TracedForward(
         nodes=nodes,
         output=output,
@@ -362,8 +385,15 @@ def _finished(lowering: Lowering, tensors: list[Any]) -> TracedForward:
         neurons=dict(lowering.neurons),
         answer=lowering.answer,
         parts=lowering.parts,
-        reduced=(value.kind, value.factor) if isinstance(value, Reduced) else None,
+        replay=Replay.of(captured, lowering.batch, lowering.axes, lowering.values, by_hand)
+        if by_hand and not captured.calls
+        else None,
+        reduced=(value.kind, value.factors) if isinstance(value, Reduced) else None,
     )
+
+
+def _is_of_neuron(node: g.Node) -> bool:
+    return bool(node.states) or isinstance(node, g.Cell)
 
 
 def _kinds(lowering: Lowering) -> tuple[type, ...]:
@@ -404,9 +434,10 @@ def _output_of(
 ) -> tuple[list[int], Signal | Reduced]:
     """Return leaves and value of the output.
 
-    Of several signals, the output is the one that depends on all others; without one, all that
-    nothing else depends on, side by side. Of several forms of one, such as its steps and their sum,
-    it is the first. Membranes are outputs if nothing else is; of all steps, or of the last.
+    Of several signals, the output is the one that depends on all others, of those that depend on
+    each other the first; without one, all that nothing else depends on, side by side. Of several
+    forms of one, such as its steps and their sum, it is the first. Membranes of snnTorch's neurons
+    are outputs if nothing else is; of all steps, or of the last.
     """
     signals = _signals(lowering, leaves, calls)
     if not signals:
@@ -416,7 +447,12 @@ def _output_of(
             last = max(states, key=lambda i: states[i].index)
             signals = _signals(lowering, {last: lowering.signal(states[last])}, calls)
     before = {name: _ancestors(lowering, name) for name in signals}
-    last = [n for n in signals if not any(n in before[m] for m in signals if m != n)]
+    order = list(signals)
+    last = [
+        n
+        for i, n in enumerate(order)
+        if not any(n in before[m] and (m not in before[n] or m in order[:i]) for m in order)
+    ]
     if not last:
         raise ConfigError(
             "the forward returns no output",
@@ -436,7 +472,7 @@ def _joined(lowering: Lowering, values: list[Signal | Reduced]) -> Signal | Redu
     signals = [_signal_of(value) for value in values]
     layers = [folding.layers[signal.layer] for signal in signals]
     alike = {(signal.step, signal.axes) for signal in signals}
-    alike_too = {(v.kind, v.factor) if isinstance(v, Reduced) else None for v in values}
+    alike_too = {(v.kind, v.factors) if isinstance(v, Reduced) else None for v in values}
     if len(alike) > 1 or len(alike_too) > 1 or any(len(layer.shape) != 1 for layer in layers):
         raise ConfigError(
             "the forward returns several outputs of different forms",
@@ -476,12 +512,25 @@ def _signals(
             continue
         if any(axis in ("TB", "BT") for axis in signal.axes):
             continue
+        signal = _flat(lowering, signal)
+        value = replace(value, signal=signal) if isinstance(value, Reduced) else signal
         if calls > 1 and signal.step == calls - 1:  # the last of the steps
             value = Reduced(signal, "last")
         known = found.get(signal.layer)
         if known is None or (signal.step == ALL and _signal_of(known[1]).step != ALL):
             found[signal.layer] = i, value
     return found
+
+
+def _flat(lowering: Lowering, x: Signal) -> Signal:
+    """Return a value that is one vector in each sample as features."""
+    own = [axis for axis in x.axes if isinstance(axis, int) and lowering.size(x, axis) > 1]
+    if len(lowering.folding.shape(x.layer)) == 1 or len(own) != 1:
+        return x
+    heads = [axis for axis in x.axes if isinstance(axis, str)]
+    flat = reshaped(lowering, replace(x, axes=(*heads, *own)), (lowering.size(x, own[0]),))
+    axes = (axis if isinstance(axis, str) else 0 if axis in own else None for axis in x.axes)
+    return replace(flat, axes=tuple(axes))
 
 
 def _ancestors(lowering: Lowering, name: str) -> set[str]:

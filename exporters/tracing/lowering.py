@@ -23,23 +23,26 @@ from ..graph.answer import Answer
 from ..verification.neurons import LoweredNeuron
 from .calls import ONE_STEP
 from .capture import Capture
+from .elementwise import OPERANDS
 from .folding import Folding, Make
 from .kinds import refusal
+from .layers.after import of_reduced
 from .operators import OPERATORS
 from .parts import membrane, part
-from .values import ALL, Axes, Axis, Collected, Const, Reduced, Signal, State
+from .values import ALL, Axes, Axis, Collected, Const, Reduced, Several, Signal, State
 
 KNOWN = (
     "use the layers that docs/export-snntorch.md lists, or give the module that computes it a "
     "method lower(graph, name), see 'A layer' in CONTRIBUTING.md"
 )
-AFTER_STEPS = (
-    "return that input: a caller can compute the rest of it; or do this at each step, before the "
-    "steps are reduced, where it gives the same"
-)
-BINARY = ("add", "sub", "rsub", "mul", "div")
+SOME_STEPS = "take their mean or sum over the steps, or select single steps: x[t]"
 EMPTY = ("empty", "empty_like", "new_empty", "empty_permuted", "empty_strided")
-RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")  # random in training, by their dropout
+SAME = (  # whose values are those of their operand
+    *("clone", "detach", "alias", "contiguous", "lift_fresh_copy", "_to_copy", "to"),
+    *("expand", "unsqueeze", "squeeze", "view", "reshape", "_unsafe_view"),
+)
+# Random with dropout alone, of which an argument says whether there is any.
+DROPPING = ("lstm", "gru", "rnn_tanh", "rnn_relu", "scaled_dot_product_attention")
 SHAPED = ("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full")
 
 
@@ -53,6 +56,7 @@ class Lowering:
         axes: of the input; without `T` it is an image.
         steps, batch: the sizes of these axes in the capture.
         values: of the nodes, as `values` defines them.
+        steps_of: the steps of nodes that do not follow from those of the input.
         folding: the layers so far.
         calls, neurons: number of calls of each neuron, and its layer.
         fixed: numbers of steps that the forward has chosen.
@@ -68,6 +72,7 @@ class Lowering:
     batch: int
     own_steps: int
     values: dict[fx.Node, Any] = field(default_factory=dict)
+    steps_of: dict[fx.Node, int] = field(default_factory=dict)
     folding: Folding = field(init=False)
     calls: Counter[str] = field(default_factory=Counter)
     neurons: dict[str, str] = field(default_factory=dict)
@@ -86,6 +91,12 @@ class Lowering:
     @property
     def root(self) -> nn.Module:
         return self.captured.root
+
+    def follow(self, steps_of: dict[fx.Node, int]) -> None:
+        """Let nodes be of steps, in a forward that makes all steps of one image."""
+        self.steps_of = steps_of
+        if steps_of:
+            self.fixed.add(max(steps_of.values()) + 1)
 
     def lower(self, node: fx.Node) -> None:
         """Compute the value of a node."""
@@ -112,6 +123,19 @@ class Lowering:
         return schema.name.partition("::")[2] if schema else target.__name__
 
     @property
+    def is_taken_apart(self) -> bool:
+        """Whether the forward selects single values of the operator's."""
+        return all(str(user.target) in ("aten.select.int", "aten.unbind.int")
+                   for user in self.node.users)  # fmt: skip
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the numbers that the operator reads."""
+        source: Any = self.node.args[0]
+        found: torch.dtype = source.meta["val"].dtype
+        return found
+
+    @property
     def pooled_axes(self) -> int:
         """The axes of an image, or series, of a pool."""
         return 1 if "1d" in self.name else 2
@@ -130,10 +154,10 @@ class Lowering:
         """Return the value of an operator of aten."""
         target: Any = self.node.target
         leaves = pytree.tree_leaves((args, kwargs))
-        given = [x for x in leaves if isinstance(x, Signal | State | Reduced | Const)]
+        given = [x for x in leaves if isinstance(x, Signal | State | Reduced | Several | Const)]
         traced = [x for x in leaves if not isinstance(x, Const) and x in given]
         tags = getattr(target, "tags", ())  # a comparison of numbers is an operator of Python
-        if torch.Tag.nondeterministic_seeded in tags and self.name not in RECURRENT:
+        if torch.Tag.nondeterministic_seeded in tags and self.name not in DROPPING:
             raise self._random()
         if self.name in EMPTY:  # any values will do
             return self.rest(self._shape_of(self.node))
@@ -147,6 +171,8 @@ class Lowering:
         if handler is None:
             raise self.refusal("the graph has no such layer", KNOWN)
         try:
+            if any(isinstance(x, Reduced) for x in leaves):
+                return of_reduced(self, handler, args, kwargs)
             return handler(self, *args, **kwargs)
         except ConfigError:
             raise
@@ -163,22 +189,26 @@ class Lowering:
         value = target(*pytree.tree_map(tensor, args), **pytree.tree_map(tensor, kwargs))
         if not isinstance(value, Tensor):
             return pytree.tree_map(lambda x: Const.of(x) if isinstance(x, Tensor) else x, value)
-        if self.name in BINARY:
-            operands = tuple(x if isinstance(x, Const) else _scalar(x) for x in args[:2])
-        else:
+        if self.name in SAME and given:
+            return Const.of(value, given[0].call)
+        number = OPERANDS.get(self.name)
+        if number is None:
             operands = tuple(given[:1])
+        else:
+            every = [x if isinstance(x, Const) else _scalar(x) for x in args[:number]]
+            operands = tuple(every[::-1] if self.name == "rsub" else every)
         rests = any(x.is_zero or x.call is not None for x in operands)
         return Const.of(value, ((self.key(args, kwargs), operands)) if rests else None)
 
     def key(self, args: Sequence[Any], kwargs: dict[str, Any], *, numbers: bool = True) -> Hashable:
         """Return what the operator computes, beside its operands; of tensors their shapes alone
         without `numbers`."""
-        first = 2 if self.name in BINARY else 1
+        first = OPERANDS.get(self.name, 1)
         rest = pytree.tree_leaves((list(args[first:]), kwargs))
         own = tuple(
             (x.key if numbers else str(x.tensor.shape)) if isinstance(x, Const) else repr(x)
             for x in rest
-            if not isinstance(x, Signal | State | Reduced)
+            if not isinstance(x, Signal | State | Reduced | Several)
         )
         return (str(self.node.target), own, 0)
 
@@ -202,6 +232,8 @@ class Lowering:
         key = (*own, self._made)
         *alike, _ = self.key(args, kwargs, numbers=False)  # type: ignore[misc]
         more["family"] = (*alike, self._made)
+        more.setdefault("step", self.steps_of.get(self.node))
+        more["module"] = self._own_module()
         self._made += 1
         where, kind = self.where
         return self.folding.call(where, kind, key, inputs, shape, make, axes=axes, **more)
@@ -220,9 +252,17 @@ class Lowering:
         return self.name.removesuffix("_legit_no_training"), ""
 
     def _module(self) -> tuple[str, str]:
-        stack = list((self.node.meta.get("nn_module_stack") or {}).values())
-        path, kind = stack[-1] if stack else ("", "")
-        return path.removeprefix("root").removeprefix("."), str(kind)
+        stack = self._modules()
+        return stack[-1] if stack else ("", "")
+
+    def _own_module(self) -> str:
+        """Return the path of the module of the user that the operator is in."""
+        own = [path for path, kind in self._modules() if not kind.startswith("torch.nn")]
+        return own[-1] if own else ""
+
+    def _modules(self) -> list[tuple[str, str]]:
+        stack = (self.node.meta.get("nn_module_stack") or {}).values()
+        return [(path.removeprefix("root").removeprefix("."), str(kind)) for path, kind in stack]
 
     def refusal(self, why: str, remedy: str) -> ConfigError:
         """Return the error for this operator."""
@@ -242,9 +282,8 @@ class Lowering:
         """Return a value of a layer, or a state."""
         if isinstance(x, Signal | State):
             return x
-        if isinstance(x, Reduced):
-            why = "its input is a mean, a sum or the last of the steps"
-            raise self.refusal(why, AFTER_STEPS)
+        if isinstance(x, Several):
+            raise self.refusal("it reads some of the steps", SOME_STEPS)
         raise self.refusal("its input is a constant", ONE_STEP)
 
     def signal(self, x: Any) -> Signal:
@@ -277,6 +316,11 @@ class Lowering:
         """Note that the network reads the input itself, or a step of it."""
         if isinstance(x, Signal):
             self.folding.step_of(self.name, [x])
+
+    @property
+    def every(self) -> int:
+        """The number of steps that the forward makes."""
+        return max([*self.calls.values(), *self.fixed], default=self.steps)
 
     def size(self, x: Any, axis: Axis) -> int:
         """Return the size of an axis of a value."""

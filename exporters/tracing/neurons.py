@@ -43,6 +43,7 @@ def nodes_of(
     neuron: nn.Module,
     shape: g.Shape,
     *,
+    in_graph: g.Shape | None = None,
     recurrent: g.Array | None = None,
     membrane: bool = False,
 ) -> list[g.Node]:
@@ -55,6 +56,7 @@ def nodes_of(
         source: the node that it reads.
         neuron: of the `KINDS`.
         shape: of one sample of its input.
+        in_graph: that of the same values in the graph, which may have more axes of size 1.
         recurrent: U of a recurrence around the neuron, x_t + U s_{t-1}, as of `graph.ir.Neuron`.
         membrane: whether the value of the last node is the membrane, as snnTorch returns it after
             each step, instead of the spikes.
@@ -62,7 +64,7 @@ def nodes_of(
     Raises:
         ConfigError: the graph has no neuron that computes the same.
     """
-    parts = _Parts.of(where, _checked(where, neuron), shape, recurrent)
+    parts = _Parts.of(where, _checked(where, neuron), shape, in_graph or shape, recurrent)
     graded = parts.amplitude
     spikes = name if graded is None and not membrane else f"{name}.spikes"
     nodes: list[g.Node] = []
@@ -122,9 +124,14 @@ class _Parts:
     amplitude: g.Array | None = None
 
     @staticmethod
-    def of(where: str, neuron: Any, shape: g.Shape, recurrent: g.Array | None) -> _Parts:
+    def of(
+        where: str, neuron: Any, shape: g.Shape, in_graph: g.Shape, recurrent: g.Array | None
+    ) -> _Parts:
         def value(field: str, values: Tensor) -> Tensor:
-            return _parameter(where, neuron, field, values, shape)
+            found = _parameter(where, neuron, field, values, shape)
+            if tuple(found.shape) == shape:
+                return found.reshape(in_graph)
+            return found.reshape(-1, *[1] * (len(in_graph) - 1)) if len(found) > 1 else found
 
         membrane = membrane_of(neuron, value)
         if not bool((membrane.threshold >= 0).all()):

@@ -17,7 +17,7 @@ from .calls import BY_TIME, ONE_STEP, Argument, Call
 from .folding import Make
 from .kinds import is_snntorch, refusal, state_at_rest
 from .neurons import nodes_of
-from .samples import parted, samples
+from .samples import in_order, parted, samples
 from .values import ALL, Collected, Const, Reduced, Signal, State
 
 if TYPE_CHECKING:
@@ -84,10 +84,12 @@ def _neuron(low: Lowering, call: Call, neuron: nn.Module, x: Signal, given: list
     if x.axes[:1] != ("B",) or x.step == ALL:
         why = "it makes one step in a call, and its input has all steps, [T, B, ...]"
         raise refusal(where, neuron, why, "loop over the steps: spk, mem = neuron(x[t], mem)")
+    x = in_order(low, x)
     _, rest = parted(low, x)
     sample = tuple(low.size(x, axis) for axis in rest)
     if is_snntorch(neuron):
-        make: Make = partial(_snntorch_nodes, where, neuron, sample)
+        shape = low.folding.shape(x.layer)
+        make: Make = partial(_snntorch_nodes, where, neuron, sample, shape)
     else:
         run = partial(_over_steps, neuron, call.state)
         make = partial(_lowered_part, low, where, neuron, run)
@@ -170,7 +172,7 @@ def membrane(low: Lowering, state: State) -> Signal:
         why = "of the states of neurons, exports have the membranes of snnTorch's alone"
         raise refusal(layer.where, neuron, why, "use the spikes, or the membrane")
     key = ("membrane", layer.where)
-    make = partial(_snntorch_nodes, layer.where, neuron, layer.shape, membrane=True)
+    make = partial(layer.make, membrane=True)  # type: ignore[call-arg]
     name = low.folding.known.get(key)
     if name is None:
         name = low.folding.names.of(f"{layer.name}_mem", "")
@@ -195,9 +197,15 @@ def _number_of_states(neuron: nn.Module) -> int:
 
 
 def _snntorch_nodes(
-    where: str, neuron: nn.Module, sample: g.Shape, name: str, inputs: list[Any], **options: Any
+    where: str,
+    neuron: nn.Module,
+    sample: g.Shape,
+    shape: g.Shape,
+    name: str,
+    inputs: list[Any],
+    **options: Any,
 ) -> list[g.Node]:
-    return nodes_of(name, where, inputs[0], neuron, sample, **options)
+    return nodes_of(name, where, inputs[0], neuron, sample, in_graph=shape, **options)
 
 
 def _over_steps(neuron: nn.Module, state: Any, x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ The graph has no loops, but recurrent neurons and filters:
 
     spikes of N at t - 1, through W, added to the input of N     N with recurrent weights W
     y_t = b y_{t-1} + x_t                                        a filter with the pole b
+    elementwise functions of values of each other, and of the step before      see `by_hand`
     another value of the step before                             a shift
 """
 
@@ -11,22 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
-from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import numpy as np
 
-from ...core.errors import ConfigError
 from ..graph import ir as g
+from .by_hand.equations import FEEDBACK, Equations, is_equation, require_equations
+from .by_hand.loops import in_order, merged, used
 from .folding import Edge, FoldedLayer, Folding, Operand
 from .kinds import is_snntorch, refusal
+from .names import Names
 from .values import Const
 from .varying import over_steps_of
-
-FEEDBACK = (
-    "feed the spikes of a neuron back to its own input, through one linear layer or convolution: "
-    "spk, mem = lif(fc(x[t]) + rec(spk), mem)"
-)
 
 
 @dataclass
@@ -49,8 +46,11 @@ class _Feedback:
             self.bias = bias if self.bias is None else self.bias + bias
 
 
-def nodes_of_layers(folding: Folding, output: str, steps: int) -> tuple[list[g.Node], str]:
-    """Return the nodes that the value of a layer needs, in order, and the node with that value.
+def nodes_of_layers(
+    folding: Folding, output: str, steps: int
+) -> tuple[list[g.Node], str, dict[str, str]]:
+    """Return the nodes that the value of a layer needs, in order, the node with that value, and by
+    layer the nodes that are neurons written by hand.
 
     Raises:
         ConfigError: the graph cannot express a loop over the steps, or a layer.
@@ -74,10 +74,11 @@ class _Emission:
     at: dict[str, str] = field(default_factory=lambda: {g.INPUT: g.INPUT})
     nodes: list[g.Node] = field(default_factory=list)
 
-    def emit(self, output: str) -> tuple[list[g.Node], str]:
+    def emit(self, output: str) -> tuple[list[g.Node], str, dict[str, str]]:
         for layer in self.layers.values():
             if layer.varies:  # it is no recurrent weight, and no pole
                 layer.weights, layer.factor, layer.signs = None, None, ()
+        self.layers, output = merged(self.layers, output)
         for name in self.used(output):
             layer = self.layers[name]
             if layer.neuron is not None and not layer.membrane_of:
@@ -87,36 +88,49 @@ class _Emission:
         for layer in self.layers.values():
             if layer.membrane_of:
                 layer.operands = self.layers[layer.membrane_of].operands
-        for name in self.order(output):
-            self.make(self.layers[name])
-        return self.nodes, self.at[output]
+        for names in in_order(self.layers, output):
+            if len(names) > 1 or is_equation(self.layers[names[0]]):
+                self.make_equations(names, output)
+            else:
+                self.make(self.layers[names[0]])
+        neurons = {node.name for node in self.nodes if isinstance(node, g.Neuron | g.Cell)}
+        by_hand = {
+            name: node
+            for name, node in self.at.items()
+            if node in neurons and self.layers[name].elementwise is not None
+        }
+        return self.nodes, self.at[output], by_hand
 
     def used(self, output: str) -> list[str]:
         """Return the layers that a layer reads, itself included, in the order of their calls."""
-        found: set[str] = set()
-        waiting = [output]
-        while waiting:
-            name = waiting.pop()
-            if name not in found and name in self.layers:
-                found.add(name)
-                waiting += [edge.layer for edge in self.layers[name].edges]
-        return [name for name in self.layers if name in found]
+        return used(self.layers, output)
 
-    def order(self, output: str) -> list[str]:
-        used = self.used(output)
-        before = {name: {e.layer for e in self.layers[name].edges} & set(used) for name in used}
-        for name in used:
-            spikes = self.layers[name].membrane_of
-            before[name] |= {spikes} & set(used)
-        try:
-            return list(TopologicalSorter(before).static_order())
-        except CycleError as error:
-            loop = [self.layers[name].where for name in error.args[1]]
-            raise ConfigError(
-                "the forward feeds values back in a way that exports do not have",
-                why=f"a loop over the steps: {' → '.join(reversed(loop))}",
-                remedy=FEEDBACK,
-            ) from error
+    # Neurons written by hand
+
+    def make_equations(self, names: list[str], output: str) -> None:
+        """Make a node of layers that read each other's values, for each value that others read."""
+        layers = {name: self.layers[name] for name in names}
+        require_equations(layers)
+        others = [self.layers[name] for name in self.used(output) if name not in layers]
+        read = {edge.layer for layer in others for edge in layer.edges} | {output}
+        wanted = [name for name in names if name in read]
+        # Spikes first, of which other values are then functions.
+        wanted.sort(key=lambda name: not self.equations(layers, name)[-1].is_binary([]))
+        for name in wanted:
+            nodes = self.equations(layers, name)
+            self.nodes += nodes
+            self.at[name] = nodes[-1].name
+            del layers[name]
+
+    def equations(self, layers: dict[str, FoldedLayer], name: str) -> list[g.Node]:
+        """Return the nodes of equations of which the value of a layer is needed."""
+        needed = used(self.layers, name, [n for n in self.layers if n in self.at])
+        chosen = {n: layer for n, layer in layers.items() if n in needed}
+        names = Names()
+        for taken in [*(n for n in self.layers if n not in layers), *(n.name for n in self.nodes)]:
+            names.reserve(taken)
+        free = names.of(layers[name].module or "neuron", "neuron")
+        return Equations(chosen, name, self.delayed).nodes(free)
 
     # Loops
 
@@ -350,7 +364,7 @@ def _diagonal(neuron: FoldedLayer, factor: g.Array) -> g.Array:
 
 def _later(read: Edge, by: Edge) -> Edge:
     """Return an edge of a layer, seen from what reads that layer."""
-    return Edge(read.layer, read.lag + by.lag)
+    return Edge(read.layer, read.lag + by.lag, read.start or by.start)
 
 
 def _filter(name: str, source: str, poles: g.Array) -> g.Node:

@@ -36,11 +36,30 @@ class Signal:
 
 @dataclass(frozen=True)
 class Reduced:
-    """The values of all steps, reduced to one: their mean, or the last, times a factor."""
+    """The values of all steps, reduced to one.
+
+    Attributes:
+        signal: the values.
+        kind: `mean` of each step times its factor, or the `last` times a factor.
+        factors: of each step, or of all.
+    """
 
     signal: Signal
     kind: Literal["mean", "last"]
-    factor: float = 1.0
+    factors: tuple[float, ...] = (1.0,)
+
+
+@dataclass(frozen=True)
+class Several:
+    """The values of some of the steps, in order.
+
+    Attributes:
+        of: the values of all steps, or a state of a neuron after all.
+        steps: which.
+    """
+
+    of: Signal | State
+    steps: tuple[int, ...]
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,11 @@ def exponential(x, v):
 def adaptive(x, v, a):
     v = 0.9 * v + torch.tanh(x) - torch.sigmoid(a).square() / 4
     s = spike(v.relu() - (0.2 + a.abs()).sqrt())
-    return s, v.sub(s), 0.7 * a + torch.log(1 + s) + torch.minimum(s, v) - torch.maximum(-v, s) / 9
+    return (
+        s,
+        v.sub(s),
+        0.7 * a + torch.log(1 + torch.erf(s)) + torch.minimum(s, v) - torch.maximum(-v, s) / 9,
+    )
 
 
 class Heaviside(torch.autograd.Function):

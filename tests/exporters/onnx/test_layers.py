@@ -285,6 +285,51 @@ def test_axes_and_shapes(order):
     assert_every_form(graph, x, expected.flatten(2).numpy(), atol=0)
 
 
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("axis, indices", [(0, (2, 0, 0)), (1, (3,)), (-1, (1, 1, 0, 4))])
+def test_places_along_an_axis(axis, indices, static):
+    x = np.ascontiguousarray(np.broadcast_to(values((3, 4, 5))[:1], (T, B, 3, 4, 5)))
+    x = x if static else values((3, 4, 5))
+    graph = graph_of(
+        g.Gather(**at(), axis=axis % 3, indices=indices), in_shape=(3, 4, 5), static=static
+    )
+    expected = torch.from_numpy(x).index_select(axis % 3 + 2, torch.tensor(indices))
+    assert_every_form(graph, x, expected.flatten(2).numpy(), atol=0)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("log", [False, True])
+def test_softmax(axis, log):
+    x, shape = 30 * values((3, 4, 2)), (3, 4, 2)
+    function = F.log_softmax if log else F.softmax
+    expected = function(torch.from_numpy(x), axis + 2).flatten(2).numpy()
+    graph = graph_of(g.Softmax(**at(), axis=axis, log=log), in_shape=shape)
+    np.testing.assert_allclose(run(graph, x).logits, expected, atol=1e-5)
+    assert_every_form(graph, x, expected)
+    others = [run(graph_of(g.Softmax(**at(), axis=a), in_shape=shape), x).logits for a in (0, 1, 2)]
+    assert sum(np.allclose(each, np.exp(expected) if log else expected) for each in others) == 1
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_products_of_matrices(static):
+    """Of values of each step; one of them may be of an image, the same at all."""
+    x = values((2, 3, 4))
+    x = np.ascontiguousarray(np.broadcast_to(x[:1], x.shape)) if static else x
+    half = np.full((1, 1), 0.5, np.float32)
+    nodes = (
+        g.Transpose(**at("turned"), axes=(0, 2, 1)),
+        g.Filter(**at("f"), poles=half, gain=np.ones(1, np.float32)),
+        g.MatMul(**at("n", "turned", "f")),
+    )
+    graph = graph_of(*nodes, in_shape=(2, 3, 4), static=static)
+    assert graph.shapes["n"] == (2, 4, 4)
+    kept = [torch.from_numpy(x[0])]
+    for each in torch.from_numpy(x[1:]):
+        kept.append(0.5 * kept[-1] + each)
+    expected = torch.from_numpy(x).transpose(3, 4) @ torch.stack(kept)
+    assert_every_form(graph, x, expected.flatten(2).numpy())
+
+
 def test_series_pass_neurons_scales_and_filters():
     """A sample `[C, L]` has its channels first, as an image."""
     random = np.random.default_rng(0)
@@ -312,6 +357,9 @@ def test_series_pass_neurons_scales_and_filters():
         (g.Reshape(**at(), to=(2, 4)), (3, 3), "expects 8 values"),
         (g.Transpose(**at(), axes=(1, 0)), (3, 3, 3), "expects 2 axes"),
         (g.Transpose(**at(), axes=(0, 0)), (3, 3), "expects 2 axes"),
+        (g.Gather(**at(), axis=1, indices=(0, 3)), (3, 3), "an axis 1 with the places"),
+        (g.Softmax(**at(), axis=2), (3, 3), "expects 3 axes or more"),
+        (g.MatMul(**at("n", g.INPUT, g.INPUT)), (3, 4), "k, m"),
         (g.LayerNorm(**at(), over=3), (3, 3), "expects 3 axes or more"),
         (g.LayerNorm(**at(), over=1, weight=np.ones(4, np.float32)), (3, 3), r"last axes \[4\]"),
         (g.GroupNorm(**at(), groups=2), (3, 3, 3), "a multiple of 2 channels"),
@@ -366,6 +414,9 @@ def test_functions_of_values(shape, static):
 REFUSED_IN_NIR = {
     "Reshape": (g.Reshape(**at(), to=(4, 2, 2)), "gives values another shape"),
     "Transpose": (g.Transpose(**at(), axes=(0, 2, 1)), "changes the order of axes"),
+    "Gather": (g.Gather(**at(), axis=1, indices=(0, 0)), "picks or repeats values along an axis"),
+    "Softmax": (g.Softmax(**at(), axis=0), "is a softmax"),
+    "MatMul": (g.MatMul(**at("n", g.INPUT, g.INPUT)), "multiplies the matrices of two paths"),
     "Pad": (g.Pad(**at(), before=(0, 0), behind=(1, 1)), "pads an image with zeros"),
     "LayerNorm": (g.LayerNorm(**at(), over=1), "divides by the deviation of a sample"),
     "GroupNorm": (g.GroupNorm(**at(), groups=2), "divides by the deviation of a sample"),
@@ -386,7 +437,8 @@ REFUSED_IN_NIR = {
 @pytest.mark.parametrize("name", REFUSED_IN_NIR)
 def test_nir_refuses_them_with_a_reason(name):
     node, what = REFUSED_IN_NIR[name]
-    graph = g.Graph((node,), (2, 4, 2) if name != "Pool" else (2, 4, 4), T)
+    shape = {"Pool": (2, 4, 4), "MatMul": (2, 2, 2)}.get(name, (2, 4, 2))
+    graph = g.Graph((node,), shape, T)
     assert graph.shapes
     with pytest.raises(ConfigError) as refused:
         refuse_unwritten(graph)

@@ -168,7 +168,7 @@ class Conv(nn.Module):
 
 
 def test_convolutions_norms_pools_and_a_sum():
-    net = Conv()
+    net = Conv().eval()
     source = source_of_module(net, in_shape=(2, 8, 8), steps=5)
     kinds = [type(node) for node in source.graph.nodes]
     assert kinds.count(ChannelScale) == 1  # a norm after a sum is not folded

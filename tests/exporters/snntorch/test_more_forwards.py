@@ -104,13 +104,6 @@ def in_reverse(net, x):
     return steps(net, x.unbind(0)[::-1])[0]
 
 
-def less_their_mean(net, x):
-    def current(net, x_t, t):
-        return net.fc(x_t) - net.fc(x_t).mean(1, keepdim=True)
-
-    return steps(net, x, current)[0]
-
-
 def drawn_from_rates(net, x):
     return steps(net, spikegen.rate(x.clamp(0, 1), num_steps=T))[0]
 
@@ -123,11 +116,6 @@ def recurrent_layer_of_torch(net, x):
     return steps(net, net.lstm(x)[0], lambda net, x_t, t: x_t)[0]
 
 
-def head_behind_the_mean(net, x):
-    return torch.relu(net.again(steps(net, x)[0].mean(0)))
-
-
-MATRIX = torch.eye(4) - 1 / 4
 SAME = "use the same layers and constants in every step"
 
 
@@ -137,28 +125,15 @@ SAME = "use the same layers and constants in every step"
         (function_of_each_step, "call number 2 does not repeat .* reads 'tanh', not 'relu'", SAME),
         (called_twice_a_step, "reads 'again', not 'fc'", "give every neuron its own layer"),
         (in_reverse, "call number 1 .* it reads 'fc' of step 5", "in their order"),
-        (less_their_mean, "all pixels of a channel", "F.linear with a constant matrix"),
         (drawn_from_rates, "it is random in evaluation mode", "spikes before the"),
         (in_a_class_of_the_user, "no value of a layer", "tuple, list or dict"),
         (recurrent_layer_of_torch, "the graph has no such layer", "lower"),
-        (head_behind_the_mean, "its input is a mean, a sum or the last", "return that input"),
     ],
 )
 def test_a_refusal_says_what_differs_and_what_to_do(forward, why, remedy):
     with pytest.raises(ConfigError) as error:
         source_of_module(Net(forward).eval(), in_shape=(12,))
     assert re.search(why, error.value.why) and remedy in error.value.remedy
-
-
-def test_a_mean_of_features_as_the_refusal_says_it():
-    def centred(net, x):
-        return steps(net, x, lambda net, x_t, t: nn.functional.linear(net.fc(x_t), MATRIX))[0]
-
-    net, x = Net(centred).eval(), frames()
-    source = source_of_module(net, in_shape=(12,))
-    with torch.no_grad():
-        wanted = steps(net, x, lambda net, x_t, t: net.fc(x_t) - net.fc(x_t).mean(1, keepdim=True))
-    np.testing.assert_array_equal(run(source.graph, x.numpy()).logits, wanted[0].numpy())
 
 
 def test_a_number_of_steps_as_argument_needs_a_value():

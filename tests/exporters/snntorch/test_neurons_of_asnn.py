@@ -461,11 +461,6 @@ REFUSED = {
         "give the module that computes it a method lower(graph, name), see 'A neuron' in",
     ),
     "a neuron alone": (AdaptiveLeaky(T), "is a neuron, not a network", "nn.Sequential"),
-    "a mean of features": (
-        forward(lambda net, x: net.lif2(net.fc(x.flatten(2))).mean(2), ("fc", nn.Linear(64, 5))),
-        "mean in the forward cannot be exported",
-        "use nn.AvgPool2d for a mean of pixels",
-    ),
     "an axis that is not there": (
         forward(lambda net, x: net.lif2(net.fc(x.view(x.size(7), -1)))),
         "Made fails on an input of the shape [4, 3, 1, 8, 8]: IndexError: Dimension out of range",

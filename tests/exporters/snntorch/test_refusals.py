@@ -96,10 +96,6 @@ REFUSED = {
     "beta of others": (sequence(last=leaky(beta=torch.rand(5))), "match the size of tensor b (3)"),
     "a branch": (forward(branching), "cannot be traced"),
     "a pair": (sequence(last=nn.Sequential(snn.Leaky(0.9), nn.Linear(3, 3))), "spikes and memb"),
-    "log_softmax": (
-        forward(lambda m, x: F.log_softmax(m.lif(m.fc(x)), 1)),
-        "log_softmax in the forward cannot be exported",
-    ),
     "a sample": (forward(lambda m, x: m.lif(m.fc(x))[:1]), "selects samples of the batch"),
     "random": (
         forward(lambda m, x: m.lif(m.fc(F.dropout(x)))),

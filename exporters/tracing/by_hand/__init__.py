@@ -1,0 +1,1 @@
+"""Neurons that a forward writes by hand: their steps, their equations, their spikes."""

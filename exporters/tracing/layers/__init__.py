@@ -1,0 +1,1 @@
+"""Operators that become several layers, or layers over other axes than those of the operator."""
