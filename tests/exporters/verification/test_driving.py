@@ -4,12 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from asnn.core.errors import VerificationError
 from asnn.exporters import Samples, export_nir, export_onnx
+from asnn.exporters.graph import ir as g
+from asnn.exporters.graph.equations import traced
+from asnn.exporters.graph.interpreter import evaluate
 from asnn.exporters.nir import export as nir_export
 from asnn.exporters.onnx import export as onnx_export
-from asnn.exporters.verification.driving import RATES, ROUNDS, random_input
+from asnn.exporters.verification.driving import RATES, ROUNDS, drive, random_input
 from tests.support.exported_networks import CONSTANT_SCHEDULE, make_source
 
 ONNX = ["sequence", "stream", "scan"]
@@ -81,3 +85,24 @@ def test_every_neuron_fires_and_is_silent(tmp_path):
     report = export_onnx(make_source(), tmp_path, samples=black()).report
     assert {"spikes1", "spikes2", "spikes3"} == set(report.driven.neurons)
     assert all(shares == (1.0, 1.0) for shares in report.driven.neurons.values())
+
+
+@pytest.mark.parametrize("step", [torch.sqrt, torch.log, lambda x: 1 / (x - x)])
+def test_values_that_are_no_numbers_are_compared(step):
+    """Of the root of a negative number there is none, in a file and in its graph."""
+    node = traced(g.Dynamics, "n", (g.INPUT,), step, [], {}, 2)
+    graph = g.Graph((node,), (3,), 2)
+
+    def run(node, given):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return evaluate(node, [given[g.INPUT]])
+
+    def without(node, given):
+        return np.nan_to_num(run(node, given), nan=0.5, posinf=9, neginf=-9)
+
+    def inverted(node, given):
+        return -run(node, given)
+
+    assert drive(graph, "the graph itself", run).fault is None
+    for other in (without, inverted):
+        assert "layer n, step 0, given random input" in drive(graph, "another", other).fault
