@@ -137,6 +137,18 @@ def recurrent(net, x, state):
     return spk, (v, spk)
 
 
+def recurrent_and_soft(net, x, state):
+    v, spk = state
+    v = net.beta * v + x + net.rec(spk)
+    return (spk := (v > 0.3).float()), (v - 0.3 * spk, spk)
+
+
+def recurrent_and_delayed(net, x, state):
+    v, spk = state
+    v = net.beta * v + x + net.rec(spk) - 0.3 * spk
+    return (spk := (v > 0.3).float()), (v, spk)
+
+
 def zeros(number):
     return (torch.zeros(1, 8),) * number
 
@@ -156,7 +168,8 @@ NEURONS = {
     "from another value": (from_another_value, ADAPTING, False),
     "refractory": (refractory, zeros(2), False),
     "with a delay": (with_a_delay, zeros(3), False),
-    "recurrent": (recurrent, zeros(2), False),
+    "recurrent": (recurrent, zeros(2), True),
+    "recurrent and delayed": (recurrent_and_delayed, zeros(2), False),
 }
 
 
@@ -181,7 +194,7 @@ def test_it_is_one_node_that_fires_like_the_forward(name):
     assert type(node) is (Neuron if known else Cell)
 
 
-@pytest.mark.parametrize("name", ["from another value", "recurrent", "with a delay"])
+@pytest.mark.parametrize("name", ["from another value", "recurrent and delayed"])
 def test_all_forms_of_onnx_have_its_spikes(name, tmp_path):
     step, state, _ = NEURONS[name]
     source = source_of_module(Net(step, state), in_shape=(12,), steps=T)
@@ -196,8 +209,9 @@ def test_all_forms_of_onnx_have_its_spikes(name, tmp_path):
 
 def test_leaky_integrate_and_fire_goes_to_nir_and_others_are_refused(tmp_path):
     samples = Samples(frames().transpose(0, 1).numpy(), None, "noise")
-    source = source_of_module(Net(soft, ()), in_shape=(12,), steps=T)
-    assert export_nir(source, tmp_path / "a.nir", samples=samples).report.verified
+    source = source_of_module(Net(recurrent_and_soft, zeros(2)), in_shape=(12,), steps=T)
+    report = export_nir(source, tmp_path / "a.nir", samples=samples).report
+    assert report.verified and all(parity.explained == 0 for parity in report.parities)
     source = source_of_module(Net(adaptive, zeros(2)), in_shape=(12,), steps=T)
     with pytest.raises(ConfigError, match="a neuron with equations of its own"):
         export_nir(source, tmp_path / "b.nir", samples=samples)
@@ -335,6 +349,42 @@ def test_a_loop_over_one_image_has_steps(count):
     np.testing.assert_allclose(answer, wanted if count else wanted.mean(0), atol=1e-5)
     rates = [trace.values[node.name].mean() for node in source.graph.neurons]
     assert len(rates) == 2 and all(0.02 < rate < 0.98 for rate in rates)
+
+
+def of_spikingjelly():
+    neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
+    lif, parametric = neuron.LIFNode(v_threshold=0.1), neuron.ParametricLIFNode(v_threshold=0.1)
+    return nn.Sequential(nn.Linear(12, 8), lif, nn.Linear(8, 3), parametric)
+
+
+def of_norse():
+    norse = pytest.importorskip("norse.torch")
+
+    class OfNorse(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.lif, self.out = nn.Linear(12, 8), norse.LIFCell(), nn.Linear(8, 3)
+
+        def forward(self, x, state=None):
+            spk, state = self.lif(50 * self.fc(x), state)
+            return self.out(spk), state
+
+    return OfNorse()
+
+
+@pytest.mark.parametrize("make", [of_spikingjelly, of_norse])
+def test_single_steps_of_simulators_are_neurons_by_hand(make):
+    torch.manual_seed(0)
+    net = make().eval()
+    source = source_of_module(net, in_shape=(12,), steps=T, frames=True)
+    wanted, states = [], ()
+    for x_t in frames():
+        returned = net(x_t, *states)
+        output, *states = returned if isinstance(returned, tuple) else (returned,)
+        wanted.append(output)
+    trace = run(source.graph, frames().numpy())
+    np.testing.assert_allclose(trace.logits, torch.stack(wanted).detach().numpy(), atol=1e-5)
+    assert 0.02 < trace.values[source.graph.neurons[0].name].mean() < 0.98
 
 
 def looped(forward, **parts):
