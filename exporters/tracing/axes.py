@@ -19,6 +19,10 @@ from .values import ALL, Axes, Axis, Collected, Const, Signal, State
 if TYPE_CHECKING:
     from .lowering import Lowering
 
+ONE_LAYER = (
+    "collect the values of one layer, one for each step, and compute them alike in all steps: "
+    "states begin as zeros, mem = torch.zeros_like(x)"
+)
 OUT_OF_ORDER = "it does not stack the values of one layer over all steps, in order"
 
 
@@ -85,7 +89,7 @@ def stack(low: Lowering, tensors: Sequence[Any], dim: int = 0) -> Any:
         found = _over_steps(low, parts, tuple(axes))
         if found is not None:
             return found
-    raise low.refusal(OUT_OF_ORDER, "collect the values of one layer, one for each step")
+    raise low.refusal(OUT_OF_ORDER, ONE_LAYER)
 
 
 def _over_steps(low: Lowering, parts: list[Any], axes: Axes) -> Any:
