@@ -456,3 +456,56 @@ def test_states_that_are_not_returned_are_refused():
     with pytest.raises(ConfigError) as refused:
         source_of_module(Lost(), in_shape=(12,), steps=T)
     assert refused.value.what == "the forward takes mem and does not return it"
+
+
+def without_a_state(net, x):
+    mem, found = None, []
+    for x_t in x:
+        mem = net.fc(x_t) if mem is None else 0.9 * mem + net.fc(x_t)
+        spk = (mem > 0.3).float()
+        mem = mem - 0.3 * spk
+        found.append(net.out(spk))
+    return torch.stack(found)
+
+
+def of_other_thresholds(net, x):
+    mem, found = torch.zeros(1, 8), []
+    for t, x_t in enumerate(x):
+        mem = 0.9 * mem + net.fc(x_t)
+        spk = (mem > 0.3 + 0.1 * t).float()
+        mem = mem - 0.3 * spk
+        found.append(net.out(spk))
+    return torch.stack(found)
+
+
+def of_an_argument(net, x, mem):
+    found = []
+    for x_t in x:
+        spk, mem = soft(net, net.fc(x_t), mem)
+        found.append(net.out(spk))
+    return torch.stack(found), mem
+
+
+def of_an_argument_or_zeros(net, x, mem=None):
+    """The edit of the refusal."""
+    return of_an_argument(net, x, torch.zeros(x.shape[1], 8) if mem is None else mem)
+
+
+REFUSED = {
+    "without a state": (without_a_state, "states begin as zeros, mem = torch.zeros_like(x)"),
+    "other thresholds": (of_other_thresholds, "use the same numbers in every step"),
+    "an argument": (of_an_argument, "give the argument the value None, and begin with zeros"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_other_loops_are_refused_with_an_edit(case):
+    forward, remedy = REFUSED[case]
+    with pytest.raises(ConfigError) as refused:
+        source_of_module(looped(forward), in_shape=(12,), steps=T)
+    assert remedy in refused.value.remedy
+
+
+def test_an_argument_that_may_be_none_begins_at_zeros():
+    net = looped(of_an_argument_or_zeros).eval()
+    compared(source_of_module(net, in_shape=(12,), steps=T), net(frames())[0], frames())
