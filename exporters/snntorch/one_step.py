@@ -51,6 +51,8 @@ def with_all_steps(
     try:
         arguments, shapes = _arguments(tried, x)
         kept = _kept(copied(module), x, arguments, shapes)
+        if not _takes_samples(module, x, arguments, shapes):
+            return module
     except ConfigError:
         raise
     except Exception:  # of the user's forward, which takes other inputs
@@ -152,6 +154,18 @@ def _returned_names(kind: type) -> list[str]:
     if len(parts) == 2 and isinstance(parts[1], ast.Tuple | ast.List):
         parts = [parts[0], *parts[1].elts]
     return [part.id if isinstance(part, ast.Name) else "" for part in parts]
+
+
+def _takes_samples(
+    module: nn.Module, x: Tensor, arguments: list[str], shapes: dict[str, torch.Size]
+) -> bool:
+    """Return whether the first axis of the input is one of samples, and not of steps: in another
+    order they give the same, in that order."""
+    states = _begin(arguments, shapes, BATCH)
+    with torch.no_grad():
+        found, flipped = (pytree.tree_leaves(copied(module)(y, **states)) for y in (x, x.flip(0)))
+    tensors = [pair for pair in zip(found, flipped, strict=True) if isinstance(pair[0], Tensor)]
+    return all(len(a) == BATCH and torch.allclose(a, b.flip(0), atol=1e-5) for a, b in tensors)
 
 
 def _kept(

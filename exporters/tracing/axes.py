@@ -23,6 +23,10 @@ WHOLE = (
     "leave it out: spikes are 0.0 and 1.0; for nn.Embedding let the network take one-hot values, "
     "F.one_hot(x, K).float(), with nn.Linear in its place"
 )
+ONE_LAYER = (
+    "collect the values of one layer, one for each step, and compute them alike in all steps: "
+    "states begin as zeros, mem = torch.zeros_like(x)"
+)
 OUT_OF_ORDER = "it does not stack the values of one layer over all steps, in order"
 
 
@@ -105,7 +109,7 @@ def stack(low: Lowering, tensors: Sequence[Any], dim: int = 0) -> Any:
             return found
     if dim >= _first_axis(first) and len({_step_of(part) for part in parts}) == 1:
         return concatenated(low, [unsqueeze(low, part, dim) for part in parts], dim)
-    raise low.refusal(OUT_OF_ORDER, "collect the values of one layer, one for each step")
+    raise low.refusal(OUT_OF_ORDER, ONE_LAYER)
 
 
 def _step_of(x: Any) -> Any:

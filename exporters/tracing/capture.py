@@ -237,6 +237,9 @@ def _failing(kind: type[ConfigError], what: str, remedy: str) -> Iterator[None]:
                 "create the neuron before it with init_hidden=True, or pass on the spikes alone"
             )
             why = f"a layer is given spikes and membrane together ({why})"
+        if f"'{Argument.__name__}'" in why:
+            why = "it computes with an argument behind the input, which has no value"
+            remedy = "give the argument the value None, and begin with zeros where it is None"
         raise kind(what, why=why, remedy=remedy) from error
 
 

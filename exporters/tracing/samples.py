@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from .lowering import Lowering
 
 
+FROM_REST = (
+    "use one that does not; if it is a state that a call has left, begin the forward with zeros, "
+    "mem = torch.zeros_like(x)"
+)
 ONE_SHAPE = "give all the same sizes, but along the axis that they are joined on"
 
 
@@ -258,7 +262,7 @@ def of_sample(low: Lowering, constant: Const, shape: g.Shape, axes: Axes) -> g.A
     array = array.reshape(*[1] * (len(axes) - array.ndim), *array.shape)
     for d, axis in enumerate(axes):
         if isinstance(axis, str) and not (array == array.take([0], d)).all():
-            raise low.refusal("its constant differs between samples or steps", ONE_STEP)
+            raise low.refusal("its constant differs between samples or steps", FROM_REST)
     array = array[tuple(0 if isinstance(axis, str) else slice(None) for axis in axes)]
     own = [axis for axis in axes if not isinstance(axis, str)]
     sizes = [shape[axis] if isinstance(axis, int) else 1 for axis in own]

@@ -54,8 +54,15 @@ def is_equation(layer: FoldedLayer) -> bool:
 def require_equations(layers: Mapping[str, FoldedLayer]) -> None:
     """Refuse layers that feed each other and are no equations of one neuron."""
     for layer in layers.values():
+        if layer.varies:
+            raise ConfigError(
+                f"{layer.where!r} in the forward cannot be exported",
+                why="its numbers differ between the steps of a neuron by hand",
+                remedy="use the same numbers in every step, or a neuron of asnn.models, whose "
+                "parameters may differ",
+            )
         weighs = layer.weights is not None and layer.neuron is None
-        if layer.varies or not (weighs or layer.elementwise is not None):
+        if not (weighs or layer.elementwise is not None):
             loop = " → ".join(each.where for each in layers.values())
             alone = sum(each.neuron is not None for each in layers.values()) == 1
             raise ConfigError(

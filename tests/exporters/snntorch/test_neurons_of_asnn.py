@@ -200,9 +200,9 @@ class Other(nn.Module):
         return torch.stack(spikes)
 
 
-class Iterating(nn.Module):
+class Sorting(nn.Module):
     def forward(self, x):
-        return torch.stack([spike(x_t) for x_t in x])
+        return torch.stack([x_t.sort(1).values for x_t in x])
 
 
 class Lowered(Other):
@@ -223,6 +223,14 @@ def test_a_neuron_of_the_user_with_equations(tmp_path):
     source = source_of_module(subtracting(Lowered()), in_shape=SHAPE, steps=T)
     done = export_onnx(source, tmp_path, samples=noise(source))
     assert done.report.verified and done.report.driven.neurons["lowered2"] == (1.0, 1.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("before", [(), (AdaptiveLeaky(T),)])
+def test_a_neuron_of_the_user_without_equations_is_one_by_hand(before):
+    source = source_of_module(subtracting(*before, Other()), in_shape=SHAPE)
+    node = source.graph.neurons[-1]
+    assert isinstance(node, Cell) and node.name == f"neuron{2 + len(before)}"
 
 
 def test_other_equations_are_found_before_anything_is_written():
@@ -446,19 +454,9 @@ def test_sums_over_the_steps_by_other_words(function):
 
 REFUSED = {
     "no equations": (
-        subtracting(Other()),
-        "Sequential has no neuron of snnTorch or asnn",
-        "give its own neurons a method lower(graph, name), see 'A neuron' in CONTRIBUTING.md",
-    ),
-    "no equations, beside others": (
-        subtracting(AdaptiveLeaky(T), Other()),
-        "in the forward cannot be exported",
+        subtracting(AdaptiveLeaky(T), Sorting()),
+        "sort in the forward cannot be exported",
         "or give the module that computes it a method lower(graph, name)",
-    ),
-    "a loop of its own, without equations": (
-        subtracting(AdaptiveLeaky(T), Iterating()),
-        "gt in the forward cannot be exported: exports have the spikes of neurons alone",
-        "give the module that computes it a method lower(graph, name), see 'A neuron' in",
     ),
     "a neuron alone": (AdaptiveLeaky(T), "is a neuron, not a network", "nn.Sequential"),
     "an axis that is not there": (

@@ -137,6 +137,18 @@ def recurrent(net, x, state):
     return spk, (v, spk)
 
 
+def recurrent_and_soft(net, x, state):
+    v, spk = state
+    v = net.beta * v + x + net.rec(spk)
+    return (spk := (v > 0.3).float()), (v - 0.3 * spk, spk)
+
+
+def recurrent_and_delayed(net, x, state):
+    v, spk = state
+    v = net.beta * v + x + net.rec(spk) - 0.3 * spk
+    return (spk := (v > 0.3).float()), (v, spk)
+
+
 def zeros(number):
     return (torch.zeros(1, 8),) * number
 
@@ -156,7 +168,8 @@ NEURONS = {
     "from another value": (from_another_value, ADAPTING, False),
     "refractory": (refractory, zeros(2), False),
     "with a delay": (with_a_delay, zeros(3), False),
-    "recurrent": (recurrent, zeros(2), False),
+    "recurrent": (recurrent, zeros(2), True),
+    "recurrent and delayed": (recurrent_and_delayed, zeros(2), False),
 }
 
 
@@ -181,7 +194,7 @@ def test_it_is_one_node_that_fires_like_the_forward(name):
     assert type(node) is (Neuron if known else Cell)
 
 
-@pytest.mark.parametrize("name", ["from another value", "recurrent", "with a delay"])
+@pytest.mark.parametrize("name", ["from another value", "recurrent and delayed"])
 def test_all_forms_of_onnx_have_its_spikes(name, tmp_path):
     step, state, _ = NEURONS[name]
     source = source_of_module(Net(step, state), in_shape=(12,), steps=T)
@@ -196,8 +209,9 @@ def test_all_forms_of_onnx_have_its_spikes(name, tmp_path):
 
 def test_leaky_integrate_and_fire_goes_to_nir_and_others_are_refused(tmp_path):
     samples = Samples(frames().transpose(0, 1).numpy(), None, "noise")
-    source = source_of_module(Net(soft, ()), in_shape=(12,), steps=T)
-    assert export_nir(source, tmp_path / "a.nir", samples=samples).report.verified
+    source = source_of_module(Net(recurrent_and_soft, zeros(2)), in_shape=(12,), steps=T)
+    report = export_nir(source, tmp_path / "a.nir", samples=samples).report
+    assert report.verified and all(parity.explained == 0 for parity in report.parities)
     source = source_of_module(Net(adaptive, zeros(2)), in_shape=(12,), steps=T)
     with pytest.raises(ConfigError, match="a neuron with equations of its own"):
         export_nir(source, tmp_path / "b.nir", samples=samples)
@@ -337,6 +351,42 @@ def test_a_loop_over_one_image_has_steps(count):
     assert len(rates) == 2 and all(0.02 < rate < 0.98 for rate in rates)
 
 
+def of_spikingjelly():
+    neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
+    lif, parametric = neuron.LIFNode(v_threshold=0.1), neuron.ParametricLIFNode(v_threshold=0.1)
+    return nn.Sequential(nn.Linear(12, 8), lif, nn.Linear(8, 3), parametric)
+
+
+def of_norse():
+    norse = pytest.importorskip("norse.torch")
+
+    class OfNorse(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.lif, self.out = nn.Linear(12, 8), norse.LIFCell(), nn.Linear(8, 3)
+
+        def forward(self, x, state=None):
+            spk, state = self.lif(50 * self.fc(x), state)
+            return self.out(spk), state
+
+    return OfNorse()
+
+
+@pytest.mark.parametrize("make", [of_spikingjelly, of_norse])
+def test_single_steps_of_simulators_are_neurons_by_hand(make):
+    torch.manual_seed(0)
+    net = make().eval()
+    source = source_of_module(net, in_shape=(12,), steps=T, frames=True)
+    wanted, states = [], ()
+    for x_t in frames():
+        returned = net(x_t, *states)
+        output, *states = returned if isinstance(returned, tuple) else (returned,)
+        wanted.append(output)
+    trace = run(source.graph, frames().numpy())
+    np.testing.assert_allclose(trace.logits, torch.stack(wanted).detach().numpy(), atol=1e-5)
+    assert 0.02 < trace.values[source.graph.neurons[0].name].mean() < 0.98
+
+
 def looped(forward, **parts):
     net = Net(None, ())
     for name, part in parts.items():
@@ -406,3 +456,56 @@ def test_states_that_are_not_returned_are_refused():
     with pytest.raises(ConfigError) as refused:
         source_of_module(Lost(), in_shape=(12,), steps=T)
     assert refused.value.what == "the forward takes mem and does not return it"
+
+
+def without_a_state(net, x):
+    mem, found = None, []
+    for x_t in x:
+        mem = net.fc(x_t) if mem is None else 0.9 * mem + net.fc(x_t)
+        spk = (mem > 0.3).float()
+        mem = mem - 0.3 * spk
+        found.append(net.out(spk))
+    return torch.stack(found)
+
+
+def of_other_thresholds(net, x):
+    mem, found = torch.zeros(1, 8), []
+    for t, x_t in enumerate(x):
+        mem = 0.9 * mem + net.fc(x_t)
+        spk = (mem > 0.3 + 0.1 * t).float()
+        mem = mem - 0.3 * spk
+        found.append(net.out(spk))
+    return torch.stack(found)
+
+
+def of_an_argument(net, x, mem):
+    found = []
+    for x_t in x:
+        spk, mem = soft(net, net.fc(x_t), mem)
+        found.append(net.out(spk))
+    return torch.stack(found), mem
+
+
+def of_an_argument_or_zeros(net, x, mem=None):
+    """The edit of the refusal."""
+    return of_an_argument(net, x, torch.zeros(x.shape[1], 8) if mem is None else mem)
+
+
+REFUSED = {
+    "without a state": (without_a_state, "states begin as zeros, mem = torch.zeros_like(x)"),
+    "other thresholds": (of_other_thresholds, "use the same numbers in every step"),
+    "an argument": (of_an_argument, "give the argument the value None, and begin with zeros"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_other_loops_are_refused_with_an_edit(case):
+    forward, remedy = REFUSED[case]
+    with pytest.raises(ConfigError) as refused:
+        source_of_module(looped(forward), in_shape=(12,), steps=T)
+    assert remedy in refused.value.remedy
+
+
+def test_an_argument_that_may_be_none_begins_at_zeros():
+    net = looped(of_an_argument_or_zeros).eval()
+    compared(source_of_module(net, in_shape=(12,), steps=T), net(frames())[0], frames())
