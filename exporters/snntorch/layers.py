@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from ...core.errors import ConfigError
 from ..graph import ir as g
+
+LARGEST_ROW = 4096  # values of an output
 
 
 def fold_norms(nodes: Sequence[g.Node]) -> list[g.Node]:
@@ -43,6 +46,24 @@ def fold_norms(nodes: Sequence[g.Node]) -> list[g.Node]:
         else:
             kept[node.name] = node
     return list(kept.values())
+
+
+def flattened(nodes: list[g.Node], shape: g.Shape) -> g.Flatten:
+    """Return a node behind the last one with its value, an image, as one row.
+
+    Raises:
+        ConfigError: it has too many values.
+    """
+    if prod(shape) > LARGEST_ROW:
+        raise ConfigError(
+            f"the output of the network has the shape {list(shape)}",
+            why=f"an output has at most {LARGEST_ROW:,} values",
+            remedy="return fewer of them, such as means of an average pool",
+        )
+    name = f"{nodes[-1].name}_flat"
+    while any(node.name == name for node in nodes):
+        name += "_"
+    return g.Flatten(name=name, inputs=(nodes[-1].name,))
 
 
 def end_with_readout(nodes: list[g.Node], output: str, shape: g.Shape) -> list[g.Node]:

@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ from ..tracing.kinds import (
 from ..tracing.neurons import has_condition, require_supported, violates_condition
 from ..verification.neurons import check_neurons
 from ..verification.parity import Parity
-from .layers import end_with_readout, fold_norms, over_steps
+from .layers import end_with_readout, flattened, fold_norms, over_steps
 from .one_step import with_all_steps
 from .prepared import dequantised, prepared
 
@@ -101,6 +102,9 @@ def source_of_module(
     if notify is not None and traced.outputs[0] > 0:
         number = traced.outputs[0] + 1
         notify(f"the output is value number {number} that the forward returns, of {traced.output}")
+    shape = g.Graph(tuple(traced.nodes), in_shape, 1).shapes[traced.output]
+    if notify is not None and len(shape) > 1:
+        notify(f"the output {list(shape)} is flattened to {prod(shape)} values, channel by channel")
     if frames and traced.runs_all and not traced.by_step:
         raise ConfigError(
             "the forward makes all steps of one image",
@@ -177,16 +181,12 @@ def _steps_of(module: nn.Module, traced: TracedForward, steps: int | None) -> in
 def _graph_of(
     module: nn.Module, traced: TracedForward, in_shape: g.Shape, steps: int, about: dict[str, Any]
 ) -> g.Graph:
-    shape = g.Graph(tuple(traced.nodes), in_shape, 1).shapes[traced.output]
-    if len(shape) != 1:
-        raise ConfigError(
-            f"the output of the network has the shape {list(shape)}",
-            why="the output is one value for each class",
-            remedy="flatten, and end with a linear layer or its neuron",
-        )
     nodes = traced.nodes
     if nodes[-1].name != traced.output:
         raise AssertionError("the output must be the last node")
+    shape = g.Graph(tuple(nodes), in_shape, 1).shapes[traced.output]
+    if len(shape) != 1:
+        nodes, shape = [*nodes, flattened(nodes, shape)], (prod(shape),)
     lowered = tuple(over_steps(node, steps) for node in nodes)
     check_neurons(g.Graph(lowered, in_shape, steps), traced.parts)
     nodes = fold_norms(nodes)
@@ -195,7 +195,8 @@ def _graph_of(
     network = {"from": neurons, "module": type(module).__name__}
     about = {"network": network, **about}
     if traced.heads:
-        about["heads"] = traced.heads
+        each = shape[0] // sum(traced.heads.values())
+        about["heads"] = {name: size * each for name, size in traced.heads.items()}
     called = {name: module.get_submodule(name) for name in traced.neurons}
     conditional = [name for name, n in called.items() if is_snntorch(n) and has_condition(n)]
     if conditional:

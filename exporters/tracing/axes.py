@@ -365,6 +365,7 @@ ARRANGING: dict[str, Callable[..., Any]] = {
     "alias": _same,
     "contiguous": _same,
     "lift_fresh_copy": _same,
+    "type_as": _same,
     "_to_copy": converted,
     "to": converted,
     "copy": _copied,

@@ -240,6 +240,13 @@ def _failing(kind: type[ConfigError], what: str, remedy: str) -> Iterator[None]:
         if f"'{Argument.__name__}'" in why:
             why = "it computes with an argument behind the input, which has no value"
             remedy = "give the argument the value None, and begin with zeros where it is None"
+        if "is invalid for input of size" in why:
+            remedy = (
+                f"take the size of the batch from the input, x.view(x.size(0), -1); or {remedy}"
+            )
+        if "fake tensor in the exported program" in why:
+            why = "it reads or changes the .data of a tensor of the network"
+            remedy = "change parameters outside the forward, after a step of the optimiser"
         raise kind(what, why=why, remedy=remedy) from error
 
 

@@ -105,12 +105,15 @@ class TracedForward:
 
     def output_of(self, leaves: list[Any]) -> Tensor:
         """Return the output among the leaves: `[T, B, K]`, or `[B, K]` of one step or of all."""
-        own: Axes = tuple(axis for axis in ("T", "B", 0) if axis in self.output_axes)
-        found = torch.cat([leaves[leaf] for leaf in self.outputs], self.output_axes.index(0))
-        kept = [d for d, axis in enumerate(self.output_axes) if axis in own]
-        order = sorted(kept, key=lambda d: own.index(self.output_axes[d]))
-        others = [d for d in range(found.ndim) if d not in kept]
-        return found.permute([*order, *others]).flatten(len(own) - 1)
+        parts, axes = [leaves[leaf] for leaf in self.outputs], self.output_axes
+        if 0 not in axes:  # one value
+            parts, axes = [part.unsqueeze(-1) for part in parts], (*axes, 0)
+        found = torch.cat(parts, axes.index(0))
+        own = [axis for axis in ("T", "B") if axis in axes]
+        inner = sorted(axis for axis in axes if isinstance(axis, int))
+        order = [axes.index(axis) for axis in (*own, *inner)]
+        others = [d for d in range(found.ndim) if d not in order]
+        return found.permute([*order, *others]).flatten(len(own))
 
 
 def _with(container: Any, indices: list[Any], value: Any) -> Any:
@@ -473,7 +476,8 @@ def _joined(lowering: Lowering, values: list[Signal | Reduced]) -> Signal | Redu
     layers = [folding.layers[signal.layer] for signal in signals]
     alike = {(signal.step, signal.axes) for signal in signals}
     alike_too = {(v.kind, v.factors) if isinstance(v, Reduced) else None for v in values}
-    if len(alike) > 1 or len(alike_too) > 1 or any(len(layer.shape) != 1 for layer in layers):
+    sizes = {layer.shape[1:] for layer in layers}
+    if len(alike) > 1 or len(alike_too) > 1 or len(sizes) > 1:
         raise ConfigError(
             "the forward returns several outputs of different forms",
             why=f"found: {', '.join(layer.where for layer in layers)}",
@@ -483,7 +487,7 @@ def _joined(lowering: Lowering, values: list[Signal | Reduced]) -> Signal | Redu
     def make(name: str, inputs: list[Any]) -> list[g.Node]:
         return [g.Concat(name=name, inputs=tuple(inputs))]
 
-    shape, key = (sum(layer.shape[0] for layer in layers),), (HEADS,)
+    shape, key = (sum(layer.shape[0] for layer in layers), *sizes.pop()), (HEADS,)
     joined = folding.call(HEADS, "", key, [*signals], shape, make, axes=signals[0].axes)
     return replace(first, signal=joined) if isinstance(first, Reduced) else joined
 

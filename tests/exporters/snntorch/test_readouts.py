@@ -111,3 +111,68 @@ def test_the_output_is_named_where_it_is_not_the_first_value():
     for readout in (lambda net, spk, mem: (mem, spk), lambda net, spk, mem: (spk, mem)):
         source_of_module(Net(readout), in_shape=(12,), notify=notes.append)
     assert notes == ["the output is value number 2 that the forward returns, of lif2"]
+
+
+class Images(nn.Module):
+    """A network whose values are images `[2, 4, 4]`, and what a forward returns of their steps."""
+
+    def __init__(self, readout):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.other = nn.Conv2d(1, 2, 3, padding=1), nn.Conv2d(1, 3, 3, padding=1)
+        self.lif = snn.Leaky(beta=0.9, threshold=0.3)
+        self.readout = readout
+
+    def forward(self, x):
+        mem, spikes, others = self.lif.reset_mem(), [], []
+        for t in range(T):
+            spk, mem = self.lif(self.conv(x[t]), mem)
+            spikes.append(spk)
+            others.append(self.other(x[t]))
+        return self.readout(torch.stack(spikes), torch.stack(others))
+
+
+@pytest.mark.parametrize(
+    "readout",
+    [
+        lambda spk, other: spk,
+        lambda spk, other: spk.mean(0),
+        lambda spk, other: other[-1].permute(0, 2, 3, 1),
+        lambda spk, other: spk.permute(1, 0, 3, 2, 4),
+    ],
+    ids=["steps", "mean", "channels last", "rows first"],
+)
+def test_an_image_as_the_output_is_a_row_channel_by_channel(readout):
+    net, notes = Images(readout).eval(), []
+    source = source_of_module(net, in_shape=(1, 4, 4), notify=notes.append)
+    x = torch.rand(T, 20, 1, 4, 4, generator=torch.Generator().manual_seed(1)) * 1.5
+    trace = run(source.graph, x.numpy())
+    with torch.no_grad():
+        plain = Images(lambda spk, other: (spk, other)).eval()(x)
+    wanted = plain[int(source.graph.classes == 48)].flatten(2).numpy()
+    np.testing.assert_allclose(trace.logits, wanted, atol=2e-6)
+    values = source.graph.classes
+    assert notes[-1].endswith(f"is flattened to {values} values, channel by channel")
+
+
+def test_images_of_two_heads_are_side_by_side():
+    net = Images(lambda spk, other: (spk, other)).eval()
+    source = source_of_module(net, in_shape=(1, 4, 4))
+    x = torch.rand(T, 20, 1, 4, 4, generator=torch.Generator().manual_seed(1)) * 1.5
+    trace = run(source.graph, x.numpy())
+    with torch.no_grad():
+        wanted = torch.cat([each.flatten(2) for each in net(x)], 2).numpy()
+    np.testing.assert_allclose(trace.logits, wanted, atol=2e-6)
+    assert list(source.graph.about["heads"].values()) == [32, 48]
+
+
+@pytest.mark.parametrize("readout", [lambda net, spk, mem: net.one(mem.mean(0)).squeeze(1),
+                                     lambda net, spk, mem: mem[..., 0].mean(0)])  # fmt: skip
+def test_one_value_as_the_output(readout):
+    net, x = Net(readout).eval(), frames()
+    net.one = nn.Linear(4, 1).eval()
+    source = source_of_module(net, in_shape=(12,))
+    with torch.no_grad():
+        wanted = net(x).numpy()[:, None]
+    found = source.graph.answer.of(run(source.graph, x.numpy()).logits)
+    np.testing.assert_allclose(found, wanted, atol=2e-6)

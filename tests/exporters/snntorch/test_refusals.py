@@ -149,10 +149,10 @@ def test_a_refusal_has_a_remedy():
     assert caught.value.remedy == "use snn.Leaky without it"
 
 
-def test_an_output_is_one_value_for_each_class():
-    net = nn.Sequential(nn.Conv2d(1, 2, 3), leaky())
-    with pytest.raises(ConfigError, match=r"output of the network has the shape \[2, 6, 6\]"):
-        source_of_module(net, in_shape=(1, 8, 8), steps=2)
+def test_an_output_of_too_many_values():
+    net = nn.Sequential(nn.Conv2d(1, 2, 1), leaky())
+    with pytest.raises(ConfigError, match=r"output of the network has the shape \[2, 50, 50\]"):
+        source_of_module(net, in_shape=(1, 50, 50), steps=2)
 
 
 def test_other_steps_than_those_of_a_loop_are_refused():
