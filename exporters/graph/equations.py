@@ -12,7 +12,6 @@ from torch import Tensor, fx
 from torch.fx.proxy import GraphAppendingTracer
 
 from ...core.errors import ConfigError
-from .cell import Cell
 from .elementwise import CONVERSIONS, KNOWN, N, Reading, in_place
 
 CHANGES = {  # with the operator to write instead
@@ -21,23 +20,6 @@ CHANGES = {  # with the operator to write instead
     operator.imul: "*",
     operator.itruediv: "/",
 }
-
-
-def traced_cell(
-    name: str,
-    sources: tuple[str, ...],
-    step: Callable[..., Any],
-    states: Sequence[str],
-    schedules: Mapping[str, Tensor],
-    steps: int,
-    recurrent: Tensor | None = None,
-) -> Cell:
-    """Return a neuron whose equations are those of a function of torch; see `traced`.
-
-    Args:
-        step: `step(x, *others, *states, **schedules) -> (spikes, *states)`.
-    """
-    return traced(Cell, name, sources, step, states, schedules, steps, recurrent)
 
 
 def traced(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -19,8 +19,8 @@ from .calls import ONE_STEP
 from .capture import FailedRunError, UntracedError, capture, steps_made
 from .kinds import declared_steps, lowers_itself
 from .lowering import Lowering
+from .outputs import heads_of, output_of, signal_of
 from .recurrence import nodes_of_layers
-from .samples import reshaped
 from .values import ALL, Axes, Axis, Path, Reduced, Signal, State
 
 IMAGE = f"give the shape of a sample, --in-shape, without the batch and the steps; or {ONE_STEP}"
@@ -28,7 +28,6 @@ OVER_TIME = (
     "call layers of [B, ...] with x.flatten(0, 1), and continue with y.unflatten(0, (T, -1)); or "
     + IMAGE
 )
-HEADS = "heads"
 BATCHES = (3, 5, 4)  # samples of an input; others where the first may be a number of steps
 SOME = (5, 7)  # steps of inputs for networks that may choose their number themselves
 MORE = (17, 65, 257, 1031, 4099)  # for loops of their own that need more
@@ -342,8 +341,8 @@ def _finished(lowering: Lowering, tensors: list[Any]) -> TracedForward:
                       default=lowering.steps - 1 if "T" in lowering.axes else 0)  # fmt: skip
     made = max(calls | lowering.fixed, default=by_hand)
     calls = calls or {made}
-    outputs, value = _output_of(lowering, leaves, made)
-    signal = _signal_of(value)
+    outputs, value = output_of(lowering, leaves, made)
+    signal = signal_of(value)
     runs_all = signal.step == ALL or isinstance(value, Reduced)
     if not runs_all and calls != {1}:
         raise ConfigError(
@@ -376,7 +375,7 @@ def _finished(lowering: Lowering, tensors: list[Any]) -> TracedForward:
         nodes=nodes,
         output=output,
         outputs=outputs,
-        heads=_heads(lowering, signal),
+        heads=heads_of(lowering, signal),
         kinds=kinds,
         runs_all=runs_all,
         own_steps=max(fixed, default=None) if runs_all else None,
@@ -429,121 +428,4 @@ def _new_states(
                 remedy="return it, or use init_hidden=True",
             )
         found[path] = (where, places[0] if places else None)
-    return found
-
-
-def _output_of(
-    lowering: Lowering, leaves: list[Any], calls: int
-) -> tuple[list[int], Signal | Reduced]:
-    """Return leaves and value of the output.
-
-    Of several signals, the output is the one that depends on all others, of those that depend on
-    each other the first; without one, all that nothing else depends on, side by side. Of several
-    forms of one, such as its steps and their sum, it is the first. Membranes of snnTorch's neurons
-    are outputs if nothing else is; of all steps, or of the last.
-    """
-    signals = _signals(lowering, leaves, calls)
-    if not signals:
-        states = {i: leaf for i, leaf in enumerate(leaves) if isinstance(leaf, State)}
-        several = len({state.neuron for state in states.values()}) > 1
-        if states and not several:
-            last = max(states, key=lambda i: states[i].index)
-            signals = _signals(lowering, {last: lowering.signal(states[last])}, calls)
-    before = {name: _ancestors(lowering, name) for name in signals}
-    order = list(signals)
-    last = [
-        n
-        for i, n in enumerate(order)
-        if not any(n in before[m] and (m not in before[n] or m in order[:i]) for m in order)
-    ]
-    if not last:
-        raise ConfigError(
-            "the forward returns no output",
-            why="it returns no value of a layer",
-            remedy="return the spikes of the last neuron, or a linear layer after them, as a "
-            "tensor or in a tuple, list or dict",
-        )
-    found = [signals[name] for name in last]
-    return [leaf for leaf, _ in found], _joined(lowering, [value for _, value in found])
-
-
-def _joined(lowering: Lowering, values: list[Signal | Reduced]) -> Signal | Reduced:
-    """Return several outputs as one."""
-    first, folding = values[0], lowering.folding
-    if len(values) == 1:
-        return first
-    signals = [_signal_of(value) for value in values]
-    layers = [folding.layers[signal.layer] for signal in signals]
-    alike = {(signal.step, signal.axes) for signal in signals}
-    alike_too = {(v.kind, v.factors) if isinstance(v, Reduced) else None for v in values}
-    sizes = {layer.shape[1:] for layer in layers}
-    if len(alike) > 1 or len(alike_too) > 1 or len(sizes) > 1:
-        raise ConfigError(
-            "the forward returns several outputs of different forms",
-            why=f"found: {', '.join(layer.where for layer in layers)}",
-            remedy="return one of them, or all of them over the same steps, [T, B, K] each",
-        )
-
-    def make(name: str, inputs: list[Any]) -> list[g.Node]:
-        return [g.Concat(name=name, inputs=tuple(inputs))]
-
-    shape, key = (sum(layer.shape[0] for layer in layers), *sizes.pop()), (HEADS,)
-    joined = folding.call(HEADS, "", key, [*signals], shape, make, axes=signals[0].axes)
-    return replace(first, signal=joined) if isinstance(first, Reduced) else joined
-
-
-def _heads(lowering: Lowering, signal: Signal) -> dict[str, int]:
-    """Return names and sizes of the outputs that are joined in one."""
-    layers = lowering.folding.layers
-    if layers[signal.layer].key != (HEADS,):
-        return {}
-    parts = [layers[edge.layer] for edge in layers[signal.layer].edges]
-    return {part.where: part.shape[0] for part in parts}
-
-
-def _signal_of(value: Signal | Reduced) -> Signal:
-    return value.signal if isinstance(value, Reduced) else value
-
-
-def _signals(
-    lowering: Lowering, leaves: Any, calls: int
-) -> dict[str, tuple[int, Signal | Reduced]]:
-    """Return the values among leaves that may be the output, by layer."""
-    found: dict[str, tuple[int, Signal | Reduced]] = {}
-    for i, value in leaves.items() if isinstance(leaves, dict) else enumerate(leaves):
-        signal = _signal_of(value)
-        if not isinstance(signal, Signal) or signal.layer == g.INPUT:
-            continue
-        if any(axis in ("TB", "BT") for axis in signal.axes):
-            continue
-        signal = _flat(lowering, signal)
-        value = replace(value, signal=signal) if isinstance(value, Reduced) else signal
-        if calls > 1 and signal.step == calls - 1:  # the last of the steps
-            value = Reduced(signal, "last")
-        known = found.get(signal.layer)
-        if known is None or (signal.step == ALL and _signal_of(known[1]).step != ALL):
-            found[signal.layer] = i, value
-    return found
-
-
-def _flat(lowering: Lowering, x: Signal) -> Signal:
-    """Return a value that is one vector in each sample as features."""
-    own = [axis for axis in x.axes if isinstance(axis, int) and lowering.size(x, axis) > 1]
-    if len(lowering.folding.shape(x.layer)) == 1 or len(own) != 1:
-        return x
-    heads = [axis for axis in x.axes if isinstance(axis, str)]
-    flat = reshaped(lowering, replace(x, axes=(*heads, *own)), (lowering.size(x, own[0]),))
-    axes = (axis if isinstance(axis, str) else 0 if axis in own else None for axis in x.axes)
-    return replace(flat, axes=tuple(axes))
-
-
-def _ancestors(lowering: Lowering, name: str) -> set[str]:
-    layers = lowering.folding.layers
-    found: set[str] = set()
-    waiting = [name]
-    while waiting:
-        layer = layers.get(waiting.pop())
-        if layer is not None and layer.name not in found:
-            found.add(layer.name)
-            waiting += [edge.layer for edge in layer.edges]
     return found

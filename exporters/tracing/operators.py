@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from ..graph import ir as g
-from .axes import ARRANGING
 from .elementwise import ELEMENTWISE, elementwise, is_value, node_of, of_several
+from .layers.axes import ARRANGING
 from .layers.functions import FUNCTIONS
 from .layers.matrices import along, matmul
 from .layers.reductions import extremum, reduced, softmax

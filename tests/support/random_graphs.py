@@ -10,7 +10,7 @@ import torch
 from hypothesis import strategies as st
 
 from asnn.exporters.graph import ir as g
-from asnn.exporters.graph.equations import traced, traced_cell
+from asnn.exporters.graph.equations import traced
 from asnn.models import spike
 
 T = 3
@@ -136,8 +136,8 @@ def cell(m: Maker, at: dict[str, Any], shape: g.Shape) -> g.Node:
         s = spike(v - level)
         return s, s, v
 
-    return traced_cell(
-        at["name"], at["inputs"], step, ["s", "v"], {"level": levels}, T,
+    return traced(
+        g.Cell, at["name"], at["inputs"], step, ["s", "v"], {"level": levels}, T,
         None if weight is None else torch.from_numpy(weight),
     )  # fmt: skip
 

@@ -1,1 +1,1 @@
-"""Operators that become several layers, or layers over other axes than those of the operator."""
+"""Operators that arrange axes, become several layers, or are over other axes than the layer."""

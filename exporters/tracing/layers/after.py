@@ -10,9 +10,9 @@ import numpy as np
 import torch.utils._pytree as pytree
 
 from ...graph import ir as g
-from ..axes import ARRANGING
 from ..operators import mul
 from ..values import ALL, Const, Reduced, Signal, State
+from .axes import ARRANGING
 
 if TYPE_CHECKING:
     from ..lowering import Lowering

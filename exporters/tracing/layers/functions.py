@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..axes import chunk, transpose
 from ..elementwise import of_one, of_several
 from ..values import Const
+from .axes import chunk, transpose
 from .matrices import matmul
 from .reductions import reduced, softmax
 

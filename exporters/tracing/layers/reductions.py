@@ -12,11 +12,11 @@ import torch
 
 from ...graph import ir as g
 from ...graph.equations import traced
-from ..axes import converted
 from ..calls import ONE_STEP
 from ..elementwise import is_value, of_several
 from ..samples import parted, reshaped, with_axis
 from ..values import ALL, Axes, Reduced, Several, Signal
+from .axes import converted
 
 if TYPE_CHECKING:
     from ..lowering import Lowering

@@ -12,7 +12,7 @@ from torch import nn
 from asnn.core.errors import ConfigError, VerificationError
 from asnn.exporters import export_nir, export_onnx, random_samples, source_of
 from asnn.exporters.graph.cell import OPERATIONS, cell_steps
-from asnn.exporters.graph.equations import traced_cell
+from asnn.exporters.graph.equations import traced
 from asnn.exporters.graph.interpreter import run
 from asnn.exporters.graph.ir import Cell
 from asnn.exporters.verification.margins import MARGIN, margin_in
@@ -24,7 +24,7 @@ T = 6
 
 
 def cell(step, states=("v",), **schedules):
-    return traced_cell("n", ("input",), step, list(states), schedules, T)
+    return traced(Cell, "n", ("input",), step, list(states), schedules, T)
 
 
 def in_torch(step, x, states=1, **schedules):

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .elementwise import ELEMENTWISE
-from .samples import concatenated, gathered, picked, reshaped, with_axis
-from .values import ALL, Axes, Axis, Collected, Const, Several, Signal, State
+from ..elementwise import ELEMENTWISE
+from ..samples import concatenated, gathered, picked, reshaped, with_axis
+from ..values import ALL, Axes, Axis, Collected, Const, Several, Signal, State
 
 if TYPE_CHECKING:
-    from .lowering import Lowering
+    from ..lowering import Lowering
 
 WHOLE = (
     "leave it out: spikes are 0.0 and 1.0; for nn.Embedding let the network take one-hot values, "
