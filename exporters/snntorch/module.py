@@ -96,7 +96,7 @@ def source_of_module(
     module = prepared(module)
     _check(module)
     with _evaluating(module):
-        module = with_all_steps(module, in_shape, steps, frames=frames)
+        module = with_all_steps(module, in_shape, steps, frames=frames, notify=notify)
     traced = trace_module(module, in_shape, steps)
     steps = _steps_of(module, traced, steps)
     if notify is not None and traced.outputs[0] > 0:

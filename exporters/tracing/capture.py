@@ -183,6 +183,12 @@ class _Run:
                 why="exports keep no buffers from call to call but the states of neurons",
                 remedy="change it in training only: if self.training",
             )
+        if signature.user_inputs_to_mutate:
+            raise UntracedError(
+                f"the forward of {self.kind} changes its input",
+                why="an export has no such side effect",
+                remedy="write x = x.clamp(0, 1), not x.clamp_(0, 1)",
+            )
         owned = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
         own = {**program.state_dict, **program.constants}
         constants = {name: own[path] for name, path in owned.items()}

@@ -136,6 +136,12 @@ class Lowering:
         return found
 
     @property
+    def result(self) -> torch.dtype:
+        """The type of the numbers that the operator returns."""
+        found: torch.dtype = self.node.meta["val"].dtype
+        return found
+
+    @property
     def pooled_axes(self) -> int:
         """The axes of an image, or series, of a pool."""
         return 1 if "1d" in self.name else 2
@@ -176,7 +182,7 @@ class Lowering:
             return handler(self, *args, **kwargs)
         except ConfigError:
             raise
-        except (IndexError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise self.refusal(f"{type(error).__name__}: {error}", KNOWN) from error
 
     def _shape_of(self, node: Any) -> Any:

@@ -212,7 +212,9 @@ def _unary(low: Lowering, x: Any, make: Any, function: Callable[..., Any]) -> An
 
 
 def add(low: Lowering, x: Any, y: Any, alpha: Any = 1) -> Any:
-    """x + alpha y."""
+    """x + alpha y; of booleans, as in torch, whether one holds."""
+    if low.result == torch.bool:
+        return ELEMENTWISE["logical_or"](low, x, y)
     inputs, shape, axes = operands_of(low, x, y)
     whole = elementwise(low, _sum_of(alpha), shape, axes)
 

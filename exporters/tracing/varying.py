@@ -37,6 +37,8 @@ def over_steps_of(where: str, of_steps: list[list[g.Node]], source: str) -> list
 def _joined(where: str, nodes: list[g.Node]) -> g.Node:
     first = nodes[0]
     varying: dict[str, Any] = {}
+    if any(type(node) is not type(first) for node in nodes):
+        raise _refusal(where)
     if isinstance(first, g.Affine):
         sets: list[tuple[g.Array, g.Array]] = []
         of_step = []
@@ -59,7 +61,7 @@ def _joined(where: str, nodes: list[g.Node]) -> g.Node:
             for name, table in varying.items()
         }
     for node in nodes[1:]:
-        if type(node) is not type(first) or not _same(node, first, varying):
+        if not _same(node, first, varying):
             raise _refusal(where)
     return replace(first, **varying)
 

@@ -27,6 +27,9 @@ ONE_LAYER = (
     "collect the values of one layer, one for each step, and compute them alike in all steps: "
     "states begin as zeros, mem = torch.zeros_like(x)"
 )
+OF_INPUT = (
+    "collect values behind the input of their step, such as spikes behind mem = beta * mem + fc(x)"
+)
 OUT_OF_ORDER = "it does not stack the values of one layer over all steps, in order"
 
 
@@ -107,6 +110,8 @@ def stack(low: Lowering, tensors: Sequence[Any], dim: int = 0) -> Any:
         found = _over_steps(low, parts, tuple(axes))
         if found is not None:
             return found
+    if any(isinstance(part, Const) for part in parts):
+        raise low.refusal("some of its values do not depend on the input", OF_INPUT)
     if dim >= _first_axis(first) and len({_step_of(part) for part in parts}) == 1:
         return concatenated(low, [unsqueeze(low, part, dim) for part in parts], dim)
     raise low.refusal(OUT_OF_ORDER, ONE_LAYER)
