@@ -7,10 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from asnn.core.errors import ConfigError
+from asnn.core.errors import ConfigError, VerificationError
 from asnn.exporters import Samples, export_onnx
 from asnn.exporters.graph.interpreter import run
 from asnn.exporters.snntorch.module import source_of_module
+from asnn.exporters.tracing.operators import OPERATORS
 
 T = 5
 
@@ -147,6 +148,18 @@ def test_the_output_is_named_where_it_is_not_the_first_value():
     for readout in (lambda net, spk, mem: (mem, spk), lambda net, spk, mem: (spk, mem)):
         source_of_module(Net(readout), in_shape=(12,), notify=notes.append)
     assert notes == ["the output is value number 2 that the forward returns, of lif2"]
+
+
+def test_spikes_at_the_threshold_do_not_excuse_every_sample(monkeypatch):
+    class AtThreshold(nn.Module):
+        def forward(self, x):
+            return torch.stack([((x[t] > 0.5).float() >= 1).float() for t in range(T)])
+
+    source_of_module(AtThreshold(), in_shape=(12,))
+    monkeypatch.setitem(OPERATORS, "ge", OPERATORS["gt"])  # which differ at the threshold alone
+    with pytest.raises(VerificationError) as error:
+        source_of_module(AtThreshold(), in_shape=(12,))
+    assert "too many for chance" in error.value.why
 
 
 class Images(nn.Module):
