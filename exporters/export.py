@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from ..core.registry import Registry
+from .paths import is_nir
 from .runs import NOISES, Noise
 from .source import ExportSource, Samples
 from .verification.compare import Report
@@ -51,7 +52,7 @@ def verify(
         from .others.check import check_other
 
         return check_other(source, path, samples, dt=dt, semantics=semantics)
-    if _is_nir(path):
+    if is_nir(path):
         from .nir.export import check_nir
 
         return check_nir(source, path, samples, structure=structure)
@@ -103,7 +104,7 @@ def dt_of_file(path: Path) -> float | None:
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    if _is_nir(path):
+    if is_nir(path):
         from ..formats.nir import read_nir
 
         return {
@@ -113,7 +114,3 @@ def _metadata(path: Path) -> dict[str, str]:
     from ..formats.onnx import read_onnx
 
     return {entry.key: entry.value for entry in read_onnx(path).metadata_props}
-
-
-def _is_nir(path: Path) -> bool:
-    return path.name.removesuffix(".unverified").endswith(".nir")

@@ -17,6 +17,16 @@ ENDINGS = {
 UNVERIFIED = ".unverified"
 
 
+def is_nir(path: Path) -> bool:
+    """Return whether a file is one of NIR, by its name."""
+    return path.name.removesuffix(UNVERIFIED).endswith(".nir")
+
+
+def is_onnx(path: Path) -> bool:
+    """Return whether a file is one of ONNX, by its name."""
+    return path.name.removesuffix(UNVERIFIED).endswith(".onnx")
+
+
 def folder_name(
     format: str,
     *,

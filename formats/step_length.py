@@ -8,12 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.errors import ConfigError
 from .execution_order import STATEFUL
 
 if TYPE_CHECKING:
     from nir import NIRGraph
 
 LEAKY = ("LI", "LIF", "CubaLI", "CubaLIF")
+
+
+def require_length(dt: float | None) -> None:
+    """Refuse a length of a step that is none.
+
+    Raises:
+        ConfigError: it is not a number above 0.
+    """
+    if dt is not None and not 0 < dt < math.inf:
+        raise ConfigError(f"--dt is {dt}", why="it is the length of a step in seconds, above 0")
 
 
 def needs_dt(graph: NIRGraph) -> bool:

@@ -18,6 +18,7 @@ from ..core.registry import unknown
 from ..datasets import DataSet
 from ..datasets.sources.none import NO_DATA
 from ..formats.nir import read_nir
+from ..formats.step_length import require_length
 from ..learning.device import versions_and_machine
 from ..learning.recipe import Recipe, check_recipe, override
 from ..models.factory import create_model
@@ -131,8 +132,7 @@ def import_nir(
         semantics_of(semantics)  # before the file is read
     if answer not in OUTPUTS:
         raise unknown("--answer", answer, list(OUTPUTS))
-    if dt is not None and not dt > 0:
-        raise ConfigError(f"--dt is {dt}", why="it is the length of a step in seconds, above 0")
+    require_length(dt)
     graph = read_nir(path)
     about, notes = describe(graph), []
     notes += about.notes

@@ -13,6 +13,7 @@ import torch
 from ...core.errors import ConfigError
 from ..graph.interpreter import Trace, evaluate
 from ..graph.ir import Array, Cell, Graph, Neuron
+from ..paths import is_nir
 from ..source import ExportSource, Samples
 from ..verification.compare import Report, compare
 from ..verification.parity import Parity
@@ -75,7 +76,7 @@ def check_other(
     if is_nir(path):
         file = open_nir(path, graph.in_shape, steps=graph.steps, dt=dt, semantics=semantics)
     else:
-        refuse_semantics(path, semantics)
+        refuse_options(path, semantics, dt)
         file = OtherOnnx(
             path,
             graph.in_shape,
@@ -111,23 +112,19 @@ def _outputs(source: ExportSource, code: Array) -> Array:
     return found.numpy()
 
 
-def is_nir(path: Path) -> bool:
-    """Return whether a file is one of NIR, by its name."""
-    return path.name.removesuffix(".unverified").endswith(".nir")
-
-
-def refuse_semantics(path: Path, semantics: str | None) -> None:
-    """Refuse semantics of an ONNX file.
+def refuse_options(path: Path, semantics: str | None, dt: float | None) -> None:
+    """Refuse semantics, and the length of a step, of an ONNX file.
 
     Raises:
         ConfigError: they are given.
     """
-    if semantics is not None:
-        raise ConfigError(
-            "semantics are for .nir files",
-            why=f"{path} says what it computes",
-            remedy="leave the option out",
-        )
+    for given, what in ((semantics, "semantics are"), (dt, "the length of a step, dt, is")):
+        if given is not None:
+            raise ConfigError(
+                f"{what} for .nir files",
+                why=f"{path} says what it computes",
+                remedy="leave the option out",
+            )
 
 
 def require_input(file: OtherFile, path: Path, graph: Graph, name: str) -> None:

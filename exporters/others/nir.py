@@ -11,7 +11,7 @@ import numpy as np
 
 from ...core.errors import ConfigError
 from ...formats.execution_order import execution_order, flattened
-from ...formats.step_length import decided_dt, needs_dt, stated_dt
+from ...formats.step_length import decided_dt, needs_dt, require_length, stated_dt
 from ..graph.ir import Array, Shape
 from ..nir.interpreter import run_nir
 from .file import Outputs, by_step, not_comparable
@@ -29,7 +29,7 @@ class OtherNir:
         dt: length of a step in seconds; None for that which the file states or decides.
 
     Raises:
-        ConfigError: the file does not say the length of a step.
+        ConfigError: the length of a step is not above 0, or the file does not say it.
         DataError: it has several inputs or outputs.
     """
 
@@ -69,6 +69,7 @@ class OtherNir:
         return Outputs(layers, by_step(found[self._output]), None)
 
     def _step_length(self, given: float | None) -> float:
+        require_length(given)
         if given is not None:
             return given
         stated = stated_dt(self._graph)

@@ -14,9 +14,10 @@ from ...formats.nir import read_nir
 from ...records.import_defaults import stated_steps as steps_of_nir
 from ...records.import_nir import import_nir
 from ..graph.ir import Array, Graph, Shape
+from ..paths import is_nir
 from ..source import ExportSource, Samples, source_of
 from ..verification.compare import Report
-from .check import FileCheck, check_other, is_nir, refuse_semantics
+from .check import FileCheck, check_other, refuse_options
 from .onnx import OtherOnnx, fixed_steps, reads_one_frame, stated_steps
 from .outputs import compare_outputs, outputs_graph
 
@@ -77,7 +78,7 @@ class FilePair:
             )
         for each in (file, against):
             if not is_nir(each.path):
-                refuse_semantics(each.path, each.semantics)
+                refuse_options(each.path, each.semantics, each.dt)
         files = (against, file)
         self.steps = _steps_of(files, steps)
         self.notes: list[str] = []

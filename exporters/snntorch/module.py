@@ -387,9 +387,9 @@ def _check_on(trace: Trace, source: ExportSource, module: nn.Module, traced: Tra
         values = traced.replay.values(traced.arranged(torch.from_numpy(code)))
         spikes |= {n: x.numpy() for n, x in values.items() if len(x) == graph.steps}
     parity.add(trace, answer, spikes)
-    if parity.first_mismatch is not None:
+    if parity.verdict is not None:
         raise VerificationError(
             f"{kind} and the graph lowered from it differ",
-            why=str(parity.first_mismatch),
+            why=parity.verdict,
             remedy=ONE_STEP,
         )

@@ -133,11 +133,15 @@ def batch_norm(
     offset = -mean.astype(np.float64) * factor
     offset = offset if bias is None else offset + bias
     x = low.signal(x)
-    if x.axes[1:2] != (0,):
-        x = samples(low, x)
+    x = _of_channels(low, x if x.axes[1:2] == (0,) else samples(low, x))
+    return _scaled(low, x, factor[None], offset[None])
+
+
+def _of_channels(low: Lowering, x: Signal) -> Signal:
+    """Return a value whose second axis is that of the channels of a sample."""
     if x.axes[1:2] != (0,):
         raise low.refusal("its channels are not those of a sample", "norm [B, C, ...]")
-    return _scaled(low, x, factor[None], offset[None])
+    return x
 
 
 def _scaled(low: Lowering, x: Signal, factor: g.Array, offset: g.Array) -> Signal:
@@ -174,7 +178,7 @@ def group_norm(
     low: Lowering, x: Any, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5,
     *_: Any,
 ) -> Any:  # fmt: skip
-    x = samples(low, x)
+    x = _of_channels(low, samples(low, x))
     options = {"groups": groups, "eps": eps, "weight": low.array(weight), "bias": low.array(bias)}
 
     def make(name: str, inputs: list[Any]) -> list[g.Node]:

@@ -14,7 +14,6 @@ from .limited import is_inside, run_limited
 from .options import (
     again,
     is_given,
-    is_onnx,
     parse_shape,
     require_check,
     require_check_alone,
@@ -246,6 +245,7 @@ def export(
     from ....core.packages import require_package
     from ....core.registry import unknown
     from ....exporters.export import dt_of_file, has_boxes, is_export, noise_of_file
+    from ....exporters.paths import is_onnx
     from ....exporters.runs import NOISES, samples_of_run, source_of_run
     from ....exporters.samples import has_frames
     from ....models.noise import has_noise
@@ -267,10 +267,10 @@ def export(
             raise typer.Exit(run_limited(again(context)))
         from ....exporters.others.pair import NamedFile
 
-        given = dt if against_dt is None else against_dt
+        own, other_dt = (None if is_onnx(path) else dt for path in (check, against))
         check_against(
-            NamedFile(check, dt, semantics),
-            NamedFile(against, given, against_semantics),
+            NamedFile(check, own, semantics),
+            NamedFile(against, other_dt if against_dt is None else against_dt, against_semantics),
             steps=steps,
             in_shape=parse_shape(in_shape),
             samples_from=samples_from,
@@ -295,7 +295,7 @@ def export(
         raise unknown("--noise", noise, list(NOISES))
     if format in ("onnx", "nir"):
         require_package(format, f"an export to {format.upper()}")
-    if verify and (format == "onnx" or (check is not None and ".onnx" in check.suffixes)):
+    if verify and (format == "onnx" or (check is not None and is_onnx(check))):
         otherwise = "--no-verify" if check is None else ""
         require_package("onnxruntime", "the verification", otherwise=otherwise)
     if not structure:

@@ -135,6 +135,8 @@ def require_pair(context: typer.Context, check: Path | None, against: Path | Non
         ConfigError: an option does not go with --against, or a file is neither .nir nor .onnx.
         DataError: a file is missing.
     """
+    from ....exporters.paths import is_onnx
+
     if against is None:
         for name, option in OF_AGAINST.items():
             if is_given(context, name):
@@ -147,14 +149,15 @@ def require_pair(context: typer.Context, check: Path | None, against: Path | Non
             remedy=f"--check FILE --against {shell(against)}",
         )
     both_onnx = is_onnx(check) and is_onnx(against)
-    allowed = {"dt", "steps", "samples_from", *(["in_shape"] if both_onnx else [])}
+    allowed = {"steps", "samples_from", "in_shape" if both_onnx else "dt"}
     for name, option in {"source": "--from", **FROM_ONLY, **RUN_ONLY, "nms": "--nms"}.items():
         if is_given(context, name) and name not in allowed:
             raise ConfigError(
                 f"{option} does not go with --against",
-                why="a .nir file states the shape of its input"
-                if name == "in_shape"
-                else "two files are compared, without a run or network",
+                why={
+                    "in_shape": "a .nir file states the shape of its input",
+                    "dt": "an .onnx file says what it computes",
+                }.get(name, "two files are compared, without a run or network"),
             )
     for path in (check, against):
         require_file(path)
@@ -167,7 +170,9 @@ def require_file(path: Path) -> Path:
         ConfigError: it is another file by its name.
         DataError: there is no such file.
     """
-    if not is_onnx(path) and ".nir" not in path.suffixes:
+    from ....exporters.paths import is_nir, is_onnx
+
+    if not is_onnx(path) and not is_nir(path):
         raise ConfigError(
             f"{path} is neither a .nir nor an .onnx file by its name",
             why="only these are compared",
@@ -179,11 +184,6 @@ def require_file(path: Path) -> Path:
     if not path.is_file():
         raise DataError(f"there is no file {path}", remedy="check the path")
     return path
-
-
-def is_onnx(path: Path) -> bool:
-    """Return whether a file is one of ONNX, by its name."""
-    return ".onnx" in path.suffixes
 
 
 def is_given(context: typer.Context, name: str) -> bool:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from ..lowering import Lowering
 
 LINEAR = {*ARRANGING, "neg", "sum", "mean", "add", "sub", "rsub"}  # if they read nothing else
+OF_ALL = (
+    "compute it of values that the steps are reduced to: a variance is (x * x).mean(0) - x.mean(0) "
+    "** 2"
+)
 AFFINE = {"linear": 2, "addmm": 0}  # with the number of the argument that is the bias
 
 
@@ -43,9 +47,11 @@ def of_reduced(
     def at_each_step(x: Any) -> Any:
         if isinstance(x, Reduced):
             return x.signal if _is_alike(x, first) else _running(low, x)
-        if isinstance(x, Signal | State) and x.step == low.every - 1:  # the last step
-            return replace(x, step=ALL)
-        return x
+        if not isinstance(x, Signal | State) or x.step is None:
+            return x
+        if x.step == ALL:
+            raise low.refusal("it reads each step beside a value of all of them", OF_ALL)
+        return replace(x, step=ALL) if x.step == low.every - 1 else x  # the last step
 
     given = list(pytree.tree_map(at_each_step, list(args)))
     bias = AFFINE.get(low.name)
@@ -86,8 +92,16 @@ def _is_linear(low: Lowering, x: Reduced, args: Sequence[Any]) -> bool:
         return sum(x.factors) != 0
     if low.name in ("mul", "div"):
         return args[0] is x and isinstance(args[1], Const)
-    numbers = any(isinstance(each, Const | int | float) for each in args[:2])
-    return low.name in LINEAR and not (numbers and low.name in ("add", "sub", "rsub"))
+    if low.name in ("add", "sub", "rsub") and any(isinstance(y, int | float) for y in args[:2]):
+        return False
+    constants = any(isinstance(y, Const) for y in pytree.tree_leaves(list(args)))
+    return low.name in LINEAR and not constants and _has_values(low)
+
+
+def _has_values(low: Lowering) -> bool:
+    """Return whether the operator gives real values: a conversion to booleans is not linear."""
+    found = pytree.tree_leaves(low.node.meta["val"])
+    return all(each.dtype.is_floating_point for each in found)
 
 
 def _running(low: Lowering, x: Reduced) -> Signal:

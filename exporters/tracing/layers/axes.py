@@ -33,6 +33,21 @@ OF_INPUT = (
 OUT_OF_ORDER = "it does not stack the values of one layer over all steps, in order"
 
 
+def of_some(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an operator of one axis that computes it of some of the steps as of all."""
+
+    def operator(low: Lowering, x: Any, dim: int = 0, *rest: Any) -> Any:
+        if not isinstance(x, Several) or x.of.axes[dim % len(x.of.axes)] == "T":
+            return function(low, x, dim, *rest)
+        found = function(low, x.of, dim, *rest)
+        if isinstance(found, list):
+            return [Several(each, x.steps) for each in found]
+        return Several(found, x.steps)
+
+    return operator
+
+
+@of_some
 def select(low: Lowering, x: Any, dim: int, index: int) -> Any:
     """Return one step of all, or the last; or one place of an axis of samples."""
     if isinstance(x, Collected):
@@ -56,6 +71,7 @@ def select(low: Lowering, x: Any, dim: int, index: int) -> Any:
     raise low.refusal("it selects samples of the batch", "give a forward for a batch of any size")
 
 
+@of_some
 def slice_(
     low: Lowering, x: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
 ) -> Any:
@@ -74,6 +90,7 @@ def slice_(
     raise low.refusal("it selects samples of the batch", "select single steps: x[t]")
 
 
+@of_some
 def unbind(low: Lowering, x: Any, dim: int = 0) -> Any:
     if isinstance(x, Several):
         return [select(low, x, dim, i) for i in range(len(x.steps))]
@@ -100,7 +117,7 @@ def chunk(low: Lowering, x: Any, number: int, dim: int = 0) -> Any:
 def stack(low: Lowering, tensors: Sequence[Any], dim: int = 0) -> Any:
     """Join values on a new axis: that of the steps, or one of samples."""
     parts = list(tensors)
-    first = parts[0]
+    first: Any = next(part for part in parts if not isinstance(part, Const))
     dim %= len(low.node.meta["val"].shape)
     if len(parts) == 1 and low.is_taken_apart:
         return unsqueeze(low, first, dim)

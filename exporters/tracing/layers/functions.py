@@ -61,6 +61,9 @@ def attention(
     if is_causal:
         n, m = (low.size(scores, axis) for axis in scores.axes[-2:])
         mask = Const.of(torch.ones(n, m, dtype=torch.bool).tril())
+    if mask is not None and not isinstance(mask, Const):
+        why = "its mask depends on the input"
+        raise low.refusal(why, "add it to the scores: softmax(q @ k.transpose(-2, -1) + mask) @ v")
     if mask is not None:
         scores = _TOTAL(low, scores, low.constant(mask, _added))
     return matmul(low, _SOFTMAX(low, scores, -1), v)

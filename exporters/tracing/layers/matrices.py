@@ -21,6 +21,8 @@ def along(low: Lowering, x: Any, dim: int, weight: g.Array, bias: g.Array) -> Si
     x = low.signal(x)
     heads, rest = parted(low, x)
     dim %= len(x.axes)
+    if dim < len(heads):
+        raise low.refusal("it computes over steps or samples of the batch", "permute its input")
     arrays = {"weights": (weight,), "biases": (bias,), "of_step": (0,)}
     if len(rest) == 1:
         x = samples(low, x, 1)
@@ -29,8 +31,6 @@ def along(low: Lowering, x: Any, dim: int, weight: g.Array, bias: g.Array) -> Si
             return [g.Linear(name=name, inputs=tuple(inputs), **arrays)]
 
         return low.call([x], (len(weight),), make, axes=x.axes, weights=(weight, bias))
-    if dim < len(heads):
-        raise low.refusal("it computes over steps or samples of the batch", "permute its input")
     x = first_of(x, dim)
     size, *others = (low.size(x, axis) for axis in x.axes[len(heads) :])
     sides = (1, others[0]) if len(others) == 1 else (others[0], prod(others[1:]))

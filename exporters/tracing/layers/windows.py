@@ -154,7 +154,9 @@ def _around(
         return gathered(low, x, axis, places.tolist())
     if len(low.folding.shape(x.layer)) == 2 and axis == 1:  # a series
         heads, _ = parted(low, x)
-        x, axis = replace(image(low, x, 1), axes=(*heads, 0, 2)), 2
+        axes = tuple(2 if own == 1 else own for own in x.axes)
+        series = image(low, replace(x, axes=(*heads, 0, 1)), 1)
+        x, axis = replace(series, axes=axes), 2
     if len(low.folding.shape(x.layer)) == 3 and axis > 0 and value == 0:
         before, behind = ((0, n) if axis == 2 else (n, 0) for n in around)
         return padded(low, x, before, behind)
@@ -173,7 +175,9 @@ def flip(low: Lowering, x: Any, dims: Any) -> Any:
 
 def roll(low: Lowering, x: Any, shifts: Any, dims: Any) -> Any:
     by = dict(zip(dims, shifts, strict=True))
-    return _each_axis(low, x, dims, lambda dim, n: [n[i - by[dim]] for i in range(len(n))])
+    return _each_axis(
+        low, x, dims, lambda dim, n: [n[(i - by[dim]) % len(n)] for i in range(len(n))]
+    )
 
 
 def _each_axis(low: Lowering, x: Any, dims: Any, arrange: Any) -> Signal:
@@ -186,6 +190,8 @@ def _each_axis(low: Lowering, x: Any, dims: Any, arrange: Any) -> Signal:
 
 def index_select(low: Lowering, x: Any, dim: int, indices: Any) -> Any:
     x, axis = with_axis(low, low.signal(x), dim)
+    if not isinstance(indices, Const):
+        raise low.refusal("its places depend on the input", "choose places before the network runs")
     return picked(low, x, axis, [int(i) for i in indices.tensor])
 
 
@@ -193,9 +199,14 @@ def rearranged(low: Lowering, x: Any, *args: Any, **kwargs: Any) -> Any:
     """A function that moves values within a sample: it is run on their numbers."""
     x = samples(low, x)
     shape = low.folding.shape(x.layer)
-    numbers = torch.arange(1, prod(shape) + 1, dtype=torch.float64).reshape(1, *shape)
+    heads = [1 for axis in x.axes if isinstance(axis, str)]
+    numbers = torch.arange(1, prod(shape) + 1, dtype=torch.float64).reshape(*heads, *shape)
     function: Any = low.node.target
-    found = function(numbers, *args, **kwargs)[0]
+    found = function(numbers, *args, **kwargs)
+    if list(found.shape[: len(heads)]) != heads:
+        why = "it is over steps or samples of the batch"
+        raise low.refusal(why, "let it move values of the axes behind the batch alone, by dim=-1")
+    found = found.reshape(found.shape[len(heads) :])
     places = [int(n) - 1 for n in found.flatten()]
     if min(places) < 0:
         raise low.refusal("it fills in zeros", "pad its input before, F.pad(x, ...)")

@@ -127,6 +127,7 @@ def test_what_goes_with_another_file(theirs, cli, tmp_path):
         ((*pair, path, "--from", "a:b"), 2, "--from does not go with --against"),
         ((*pair, path, "--split", "test"), 2, "--split does not go with --against"),
         ((*pair, other, "--in-shape", "6"), 2, "a .nir file states the shape of its input"),
+        (("--check", other, "--against", other, "--dt", "1"), 2, "--dt does not go with --against"),
         (("--check", path, "--against-dt", "1"), 2, "--against-dt goes with --against"),
         (("--check", "weights.txt"), 2, "is neither a .nir nor an .onnx file by its name"),
     ):

@@ -139,14 +139,19 @@ def test_the_nodes_of_an_imported_network_are_compared_with_the_module(tmp_path)
     assert not verify(source, given, samples, semantics="nir").verified
 
 
-def test_semantics_are_of_nir_files(unrolled, tmp_path) -> None:
+def test_semantics_and_steps_are_of_nir_files(unrolled, tmp_path) -> None:
     path = written_by_torch(Unrolled(), tmp_path / "theirs.onnx")
     with pytest.raises(ConfigError, match=r"semantics are for \.nir files"):
         verify(unrolled, path, random_samples((12,), 2), semantics="snntorch")
+    with pytest.raises(ConfigError, match=r"dt, is for \.nir files"):
+        verify(unrolled, path, random_samples((12,), 2), dt=1e-4)
     path = written_by_snntorch(net("zero"), tmp_path / "theirs.nir")
     source = source_of_module(net("zero"), in_shape=(20,), steps=STEPS)
     with pytest.raises(ConfigError, match="unknown semantics 'brian'"):
         verify(source, path, random_samples((20,), 2), semantics="brian")
+    for dt in (0.0, -1.0, float("nan")):
+        with pytest.raises(ConfigError, match="--dt is "):
+            verify(source, path, random_samples((20,), 2), dt=dt, semantics="nir")
 
 
 def test_a_nir_file_that_computes_the_same_agrees(tmp_path) -> None:

@@ -157,6 +157,8 @@ def test_what_is_given_wrongly_is_refused(files, tmp_path):
     assert refused.value.why.endswith(f"a.onnx: {STEPS} and --steps: {STEPS + 1}")
     with pytest.raises(ConfigError, match=r"semantics are for \.nir files"):
         FilePair(NamedFile(ours.path, semantics="norse"), a)
+    with pytest.raises(ConfigError, match=r"the length of a step, dt, is for \.nir files"):
+        FilePair(NamedFile(ours.path, dt=1e-4), a)
     nir.write(tmp_path / "small.nir", graph_of_nodes([4], 4, "input>n>output", n=lif(4)))
     small = NamedFile(tmp_path / "small.nir")
     with pytest.raises(ConfigError, match="the number of time steps is not known") as refused:

@@ -7,10 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from asnn.core.errors import ConfigError
+from asnn.core.errors import ConfigError, VerificationError
 from asnn.exporters import Samples, export_onnx
 from asnn.exporters.graph.interpreter import run
 from asnn.exporters.snntorch.module import source_of_module
+from asnn.exporters.tracing.operators import OPERATORS
 
 T = 5
 
@@ -61,6 +62,22 @@ READOUTS = {
     "shares": ("last", lambda net, spk, mem: spk.sum(0) / (spk.sum((0, 2))[:, None] + 1)),
     "populations": ("mean", lambda net, spk, mem: spk.sum(0).view(-1, 2, 2).sum(2)),
     "the mean and the last": ("last", lambda net, spk, mem: spk.mean(0) + mem[-1]),
+    "whether there were spikes": ("last", lambda net, spk, mem: spk.sum(0).bool().float()),
+    "a constant beside the sum": (
+        "last", lambda net, spk, mem: torch.cat([spk.sum(0), torch.ones_like(spk[0])], 1)
+    ),
+    "one place of some": ("mean", lambda net, spk, mem: mem[-3:, :, 0].mean(0)[:, None]),
+    "places of some": ("mean", lambda net, spk, mem: mem[-3:, :, :2].mean(0)),
+    "all places of some": ("mean", lambda net, spk, mem: mem[-3:, :].mean(0)),
+    "the variance": ("last", lambda net, spk, mem: (mem * mem).mean(0) - mem.mean(0) ** 2),
+    "repeated places": ("mean", lambda net, spk, mem: mem.repeat_interleave(2, dim=2).mean(0)),
+    "rolled by more": ("last", lambda net, spk, mem: mem.sum(0).roll(-5, 1)),
+    "a padded series, transposed": (
+        "last",
+        lambda net, spk, mem: (
+            F.pad(mem.sum(0).view(-1, 2, 2).transpose(1, 2), (0, 0, 1, 2)).flatten(1)
+        ),
+    ),
     "a layer for each step": (
         "mean", lambda net, spk, mem: torch.stack([net.heads[t](spk[t]) for t in range(T)])
     ),
@@ -97,9 +114,29 @@ def test_readouts_in_files(tmp_path, name, form):
     [
         (lambda net, spk, mem: mem[-2:].amax(0), "maximum of some", "over all steps"),
         (lambda net, spk, mem: torch.relu(mem[-2:]), "reads some of the steps", "mean or sum"),
+        (
+            lambda net, spk, mem: ((mem - mem.mean(0)) ** 2).mean(0),
+            "each step beside a value of all", "(x * x).mean(0) - x.mean(0) ** 2",
+        ),
+        (
+            lambda net, spk, mem: F.group_norm(mem.permute(1, 0, 2), 1).mean(1),
+            "channels are not those of a sample", "norm [B, C, ...]",
+        ),
+        (
+            lambda net, spk, mem: (torch.ones(T, T) @ mem.permute(1, 0, 2)).mean(1),
+            "over steps or samples", "permute",
+        ),
+        (
+            lambda net, spk, mem: mem.repeat_interleave(2, dim=1).mean(0),
+            "over steps or samples", "dim=-1",
+        ),
+        (
+            lambda net, spk, mem: torch.stack([torch.ones_like(mem), mem], -1).flatten(2).mean(0),
+            "does not stack the values of one layer", "one layer",
+        ),
         (lambda net, spk, mem: spk.sum(0).argmax(1), "the answer is chosen from", "the values"),
     ],
-)
+)  # fmt: skip
 def test_readouts_that_are_refused(readout, why, remedy):
     with pytest.raises(ConfigError) as error:
         source_of_module(Net(readout), in_shape=(12,))
@@ -111,6 +148,18 @@ def test_the_output_is_named_where_it_is_not_the_first_value():
     for readout in (lambda net, spk, mem: (mem, spk), lambda net, spk, mem: (spk, mem)):
         source_of_module(Net(readout), in_shape=(12,), notify=notes.append)
     assert notes == ["the output is value number 2 that the forward returns, of lif2"]
+
+
+def test_spikes_at_the_threshold_do_not_excuse_every_sample(monkeypatch):
+    class AtThreshold(nn.Module):
+        def forward(self, x):
+            return torch.stack([((x[t] > 0.5).float() >= 1).float() for t in range(T)])
+
+    source_of_module(AtThreshold(), in_shape=(12,))
+    monkeypatch.setitem(OPERATORS, "ge", OPERATORS["gt"])  # which differ at the threshold alone
+    with pytest.raises(VerificationError) as error:
+        source_of_module(AtThreshold(), in_shape=(12,))
+    assert "too many for chance" in error.value.why
 
 
 class Images(nn.Module):
