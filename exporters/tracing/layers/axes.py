@@ -127,7 +127,7 @@ def stack(low: Lowering, tensors: Sequence[Any], dim: int = 0) -> Any:
         found = _over_steps(low, parts, tuple(axes))
         if found is not None:
             return found
-    if any(isinstance(part, Const) for part in parts):
+    if dim < _first_axis(first) and any(isinstance(part, Const) for part in parts):
         raise low.refusal("some of its values do not depend on the input", OF_INPUT)
     if dim >= _first_axis(first) and len({_step_of(part) for part in parts}) == 1:
         return concatenated(low, [unsqueeze(low, part, dim) for part in parts], dim)
