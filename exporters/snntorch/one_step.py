@@ -1,7 +1,8 @@
 """Networks with neurons written by hand that make one step in a call, as networks that make all.
 
 Their states are attributes, which a call changes and the next one reads, or arguments behind the
-input, which the forward returns last. The states of other neurons are followed by `tracing`.
+input, which the forward returns under their names, or last. The states of other neurons are
+followed by `tracing`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ OF_MODULES = frozenset(vars(nn.Module()))
 BATCH = 3
 SCALES = (1, 10)  # of noise
 ABSENT: Any = ...  # an attribute that a call makes
-RETURNED = "return the new states behind the output, in the order of the arguments: spk, mem"
+RETURNED = "return the new states under the names of the arguments: return spk, mem"
 
 Attributes = dict[tuple[str, str], Any]  # by the path of a part and name
 
